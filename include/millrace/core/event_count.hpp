@@ -1,0 +1,235 @@
+// millrace/core/event_count.hpp - sleeping until a condition that lives elsewhere may have changed.
+//
+// A condition variable without the mutex: the condition stays lock-free, and only who really sleeps pays.
+//
+//   waiter                               notifier
+//     event_count::waiter me;              make the condition true
+//     while (!condition()) {               events.notify_one();
+//       events.prepare_wait(me);
+//       if (condition()) {
+//         events.cancel_wait(me);
+//         break;
+//       }
+//       events.wait(me);
+//     }
+//
+// Use it when : threads wait for something that lock-free code makes true.
+// Use instead : `channel`, which does the above for you; `std::latch` or `std::barrier` for a meeting.
+// Threads     : any number of waiters and notifiers; a `waiter` belongs to one thread at a time. Once every
+//               waiter has been woken, the event count may be destroyed, even by the woken thread while the
+//               notifier is still returning.
+//               A thread that was woken and then leaves without looking at its condition passes the news on
+//               with another notify_one.
+// Order       : waiters are woken first come, first served. What a thread wrote before `notify_*` is visible to
+//               the thread that it wakes. The condition must have been made true by a read-modify-write, or be
+//               followed by a full barrier: otherwise notify's look for waiters may pass ahead of it.
+// Progress    : `notify_*` with nobody waiting is wait-free: one load, no lock, no system call. With somebody
+//               waiting, all operations are blocking: a mutex is held for a few instructions.
+// Errors      : destroying an event count that still has waiters, or a waiter that is prepared, is a contract
+//               violation and is asserted.
+// Exceptions  : none.
+// Memory      : about 64 bytes; a waiter is about 48, on its thread's stack; never allocates.
+// Cost        : 1 ns to notify nobody; a wake-up is one futex call.
+// Source      : D. Vyukov, eventcount, 2008 (announce, look again, sleep). The list of waiters, each with a gate
+//               of its own, replaces the epoch: a notify wakes one thread, once, and the next one does not pay
+//               for a sleeper that is already on its way.
+// Checked by  : tests/core/event_count_test.cpp, tests/models/event_count_model.cpp
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+#include "millrace/core/sync.hpp"
+
+namespace millrace {
+inline namespace v0 {
+
+template <class Sync>
+class basic_event_count {
+ public:
+  /// One thread's place in the line. Reusable; must outlive its wait.
+  class waiter {
+   public:
+    waiter() noexcept = default;
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+    ~waiter() { assert(!prepared_ && "event_count: a waiter was destroyed between prepare_wait and wait"); }
+
+   private:
+    friend basic_event_count;
+    enum : std::uint32_t { closed_gate, sleeping, expired, notified };
+
+    waiter* previous_ = nullptr;  // \ guarded by the event count's mutex
+    waiter* next_ = nullptr;      // /
+    bool linked_ = false;         // likewise
+    bool prepared_ = false;       // the waiter's own thread only
+    typename Sync::template atomic<std::uint32_t> gate_{closed_gate};
+  };
+
+  basic_event_count() noexcept = default;
+  basic_event_count(const basic_event_count&) = delete;
+  basic_event_count& operator=(const basic_event_count&) = delete;
+  ~basic_event_count() { assert(first_ == nullptr && "event_count: destroyed while somebody waits on it"); }
+
+  /// Announces `me`. The caller must look at its condition again, and then call `wait`, `wait_until` or
+  /// `cancel_wait`.
+  void prepare_wait(waiter& me) noexcept {
+    assert(!me.prepared_);
+    me.prepared_ = true;
+    me.gate_.store(waiter::closed_gate, std::memory_order_relaxed);  // published by the mutex
+    mutex_.lock();
+    me.previous_ = last_;
+    me.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &me;
+    last_ = &me;
+    me.linked_ = true;
+    // (1) The announcement. It and the barrier after it meet the notifier's publication and (2): of the two
+    // threads at least one sees what the other wrote.
+    count_.fetch_add(1, std::memory_order_relaxed);
+    mutex_.unlock();
+    Sync::fence_after_rmw();
+  }
+
+  /// Takes the announcement back. A notification that came meanwhile goes on to the next waiter.
+  void cancel_wait(waiter& me) noexcept {
+    if (!retract(me)) notify_one();
+  }
+
+  /// Sleeps until notified.
+  void wait(waiter& me) noexcept {
+    await_notifier(me);
+    me.prepared_ = false;
+  }
+
+  /// Sleeps until notified (true) or until the deadline has passed on `clock` (false, and `me` is out of line).
+  template <clock Clock>
+  [[nodiscard]] bool wait_until(waiter& me, typename Clock::time_point deadline, clock_ref<Clock> clock) noexcept {
+    if (deadline == (Clock::time_point::max)()) {
+      wait(me);
+      return true;
+    }
+    if constexpr (stateless_clock<Clock>) {
+      using steady = std::chrono::steady_clock;
+      while (!gate_passed(me)) {
+        const auto now = clock.now();
+        if (now >= deadline) return !retract(me);
+        // For steady_clock this is the deadline itself; another clock is asked again after each sleep.
+        const auto limit = detail::saturating_deadline(steady::now(), deadline - now);
+        static_cast<void>(Sync::park_until(me.gate_, waiter::sleeping, limit));
+      }
+    } else {
+      // A clock with state wakes its sleepers itself.
+      typename Clock::alarm alarm(clock.get(), deadline, [](void* w) noexcept { expire(*static_cast<waiter*>(w)); },
+                                  &me);
+      while (!gate_passed(me)) {
+        if (me.gate_.load(std::memory_order_relaxed) == waiter::expired) return !retract(me);
+        Sync::park(me.gate_, waiter::sleeping);
+      }
+    }
+    me.prepared_ = false;
+    return true;
+  }
+
+  /// Wakes the thread that has waited longest, if there is one.
+  void notify_one() noexcept {
+    Sync::fence_after_rmw();
+    // (2) Relaxed is enough: the barrier above orders it after the caller's publication, see (1).
+    if (count_.load(std::memory_order_relaxed) != 0) wake(1);
+  }
+
+  /// Wakes every thread that waits now.
+  void notify_all() noexcept {
+    Sync::fence_after_rmw();
+    if (count_.load(std::memory_order_relaxed) != 0) wake(~std::uint32_t{0});
+  }
+
+  /// How many threads wait, for tests and metrics; out of date as soon as it is read.
+  [[nodiscard]] std::uint32_t waiters_approx() const noexcept { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  MILLRACE_NOINLINE void wake(std::uint32_t most) noexcept {
+    waiter* woken = nullptr;
+    waiter** end = &woken;
+    mutex_.lock();
+    std::uint32_t n = 0;
+    for (; n < most && first_ != nullptr; ++n) {
+      *end = first_;
+      unlink(*first_);
+      end = &(*end)->next_;
+    }
+    *end = nullptr;
+    count_.fetch_sub(n, std::memory_order_relaxed);
+    mutex_.unlock();
+    // why: from here on `this` is not touched: a woken thread may destroy the event count. Neither is a waiter
+    // once its gate is open, so its successor is read first.
+    while (woken != nullptr) {
+      waiter* const next = woken->next_;
+      auto& gate = woken->gate_;
+      // (3) release; pairs with (4)
+      const bool asleep = gate.exchange(waiter::notified, std::memory_order_release) == waiter::sleeping;
+      if (asleep) Sync::unpark(gate);
+      woken = next;
+    }
+  }
+
+  /// Removes `me` from the line; false: a notifier was faster, and has finished with `me`.
+  [[nodiscard]] bool retract(waiter& me) noexcept {
+    mutex_.lock();
+    const bool was_linked = me.linked_;
+    if (was_linked) {
+      unlink(me);
+      count_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    mutex_.unlock();
+    // Otherwise a notifier has taken `me` out and opens the gate any moment; until then it still reads `me`.
+    if (!was_linked) await_notifier(me);
+    me.prepared_ = false;
+    return was_linked;
+  }
+
+  void unlink(waiter& w) noexcept {
+    (w.previous_ != nullptr ? w.previous_->next_ : first_) = w.next_;
+    (w.next_ != nullptr ? w.next_->previous_ : last_) = w.previous_;
+    w.linked_ = false;
+  }
+
+  /// True once notified. Otherwise the gate says "sleeping", and the caller may park on it, or "expired".
+  [[nodiscard]] static bool gate_passed(waiter& me) noexcept {
+    std::uint32_t now = me.gate_.load(std::memory_order_acquire);  // (4) acquire; pairs with (3)
+    if (now == waiter::closed_gate &&
+        me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed,
+                                         std::memory_order_acquire)) {  // (4) likewise
+      return false;
+    }
+    return now == waiter::notified;
+  }
+
+  static void await_notifier(waiter& me) noexcept {
+    while (!gate_passed(me)) {
+      std::uint32_t now = waiter::expired;  // the limit has passed, but the notifier is still to come
+      me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed);
+      Sync::park(me.gate_, waiter::sleeping);
+    }
+  }
+
+  static void expire(waiter& w) noexcept {
+    std::uint32_t now = w.gate_.load(std::memory_order_relaxed);
+    while (now != waiter::notified &&
+           !w.gate_.compare_exchange_weak(now, waiter::expired, std::memory_order_relaxed)) {
+    }
+    if (now == waiter::sleeping) Sync::unpark(w.gate_);
+  }
+
+  typename Sync::template atomic<std::uint32_t> count_{0};
+  typename Sync::mutex mutex_;
+  waiter* first_ = nullptr;  // \ guarded by mutex_
+  waiter* last_ = nullptr;   // /
+};
+
+using event_count = basic_event_count<std_sync>;
+
+}  // namespace v0
+}  // namespace millrace

@@ -1,0 +1,238 @@
+// millrace/core/sync.hpp - the seam through which threads share memory.
+//
+// Every concurrent header is a template over a `Sync` and shares memory through nothing else: `std_sync` in a
+// normal build, a model checker's or a stall injector's in tests. A `Sync` offers
+//
+//   atomic<T>           std::atomic's interface
+//   atomic_pair         two adjacent 64-bit words, read apart and exchanged together
+//   mutex               lock(), unlock(); cold paths only
+//   pause()             a breath inside a spin
+//   fence_after_rmw()   a full barrier, given that the caller's last write was a read-modify-write
+//   park(word, old)     sleeps while `word` holds `old`; may return for no reason
+//   park_until(...)     likewise, with a limit; false: the limit passed
+//   unpark(word)        wakes one thread parked on `word`; never reads through the reference
+//   spinning_helps()    whether another thread can run while this one spins
+//   entropy()           a few bits that differ between threads
+//
+// Use it when : you write a concurrent component, or a policy to test one under.
+// Use instead : the queues and channels; users of those need nothing from here.
+// Threads     : any.
+// Order       : every operation takes its memory order; compare-exchange of a pair is at least what is asked.
+// Progress    : all of it is lock-free but mutex and park; `atomic_pair` on ARM64 without LSE rests on the
+//               machine's own forward progress for load-exclusive/store-exclusive.
+// Errors      : none.
+// Exceptions  : none.
+// Memory      : nothing but the words themselves; an `atomic_pair` is 16 bytes, aligned to 16.
+// Cost        : none over the standard's; `fence_after_rmw` compiles to nothing on x86-64, where a locked
+//               instruction is a full barrier already.
+// Source      : Intel SDM vol. 2 (CMPXCHG16B), Arm ARM (CASP, LDXP/STXP), futex(2).
+// Checked by  : tests/core/sync_test.cpp; every model check runs on the checker's own Sync.
+//
+// Example:
+//   template <class Sync> struct flag { typename Sync::template atomic<bool> raised{false}; };
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/word_pair.hpp"
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <ctime>
+#endif
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#if MILLRACE_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace millrace {
+inline namespace v0 {
+
+namespace detail {
+
+#if MILLRACE_HAS_DWCAS
+/// Two adjacent words: each can be read alone, both are exchanged at once.
+// why: assembly and not std::atomic<word_pair>: the compilers take the instruction only under a flag (-mcx16),
+// and otherwise call libatomic, which g++ counts as not lock-free.
+class alignas(16) atomic_pair {
+ public:
+  explicit constexpr atomic_pair(word_pair v) noexcept : first_(v.first), second_(v.second) {}
+  atomic_pair(const atomic_pair&) = delete;
+  atomic_pair& operator=(const atomic_pair&) = delete;
+
+  [[nodiscard]] std::uint64_t first(std::memory_order order) const noexcept { return first_.load(order); }
+  [[nodiscard]] std::uint64_t second(std::memory_order order) const noexcept { return second_.load(order); }
+
+  /// Replaces `expected` by `desired`. On failure `expected` holds what stood there: each half is a true
+  /// reading, though perhaps of two instants.
+  bool compare_exchange(word_pair& expected, word_pair desired, std::memory_order) noexcept {
+#if MILLRACE_TSAN
+    __tsan_release(this);
+#endif
+#if defined(__x86_64__)
+    bool done;
+    asm volatile("lock cmpxchg16b %[cell]"
+                 : "=@ccz"(done), [cell] "+m"(*this), "+a"(expected.first), "+d"(expected.second)
+                 : "b"(desired.first), "c"(desired.second)
+                 : "memory");
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_ATOMICS)
+    // casp wants neighbouring registers, the first of each pair even.
+    register std::uint64_t old_first asm("x0") = expected.first;
+    register std::uint64_t old_second asm("x1") = expected.second;
+    register std::uint64_t new_first asm("x2") = desired.first;
+    register std::uint64_t new_second asm("x3") = desired.second;
+    asm volatile("caspal %[o0], %[o1], %[n0], %[n1], [%[cell]]"
+                 : [o0] "+r"(old_first), [o1] "+r"(old_second)
+                 : [n0] "r"(new_first), [n1] "r"(new_second), [cell] "r"(this)
+                 : "memory");
+    const bool done = old_first == expected.first && old_second == expected.second;
+    expected = {old_first, old_second};
+#elif defined(__aarch64__)
+    std::uint64_t old_first;
+    std::uint64_t old_second;
+    std::uint32_t failed;
+    asm volatile(
+        "1: ldaxp %[o0], %[o1], [%[cell]]\n"
+        "   cmp %[o0], %[e0]\n"
+        "   ccmp %[o1], %[e1], #0, eq\n"
+        "   mov %w[failed], #1\n"
+        "   b.ne 2f\n"
+        "   stlxp %w[failed], %[n0], %[n1], [%[cell]]\n"
+        "   cbnz %w[failed], 1b\n"
+        "   b 3f\n"
+        "2: clrex\n"
+        "3:\n"
+        : [o0] "=&r"(old_first), [o1] "=&r"(old_second), [failed] "=&r"(failed)
+        : [e0] "r"(expected.first), [e1] "r"(expected.second), [n0] "r"(desired.first),
+          [n1] "r"(desired.second), [cell] "r"(this)
+        : "cc", "memory");
+    const bool done = failed == 0;
+    expected = {old_first, old_second};
+#elif defined(_MSC_VER)
+    // Not tried there yet. The intrinsic is a full barrier on both machines.
+    __int64 old[2] = {static_cast<__int64>(expected.first), static_cast<__int64>(expected.second)};
+    const bool done = _InterlockedCompareExchange128(reinterpret_cast<volatile __int64*>(this),
+                                                     static_cast<__int64>(desired.second),
+                                                     static_cast<__int64>(desired.first), old) != 0;
+    expected = {static_cast<std::uint64_t>(old[0]), static_cast<std::uint64_t>(old[1])};
+#endif
+#if MILLRACE_TSAN
+    __tsan_acquire(this);
+#endif
+    return done;
+  }
+
+ private:
+  std::atomic<std::uint64_t> first_;
+  std::atomic<std::uint64_t> second_;
+};
+static_assert(sizeof(atomic_pair) == 16 && alignof(atomic_pair) == 16);
+#endif  // MILLRACE_HAS_DWCAS
+
+}  // namespace detail
+
+/// The normal build's seam: the standard library, the machine and the kernel.
+struct std_sync {
+  template <class T>
+  using atomic = std::atomic<T>;
+#if MILLRACE_HAS_DWCAS
+  using atomic_pair = detail::atomic_pair;
+#endif
+  using mutex = std::mutex;
+
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    // why: isb and not yield, which most cores retire at once; isb takes about as long as x86's pause.
+    asm volatile("isb" ::: "memory");
+#elif defined(_MSC_VER) && defined(_M_X64)
+    _mm_pause();
+#endif
+  }
+
+  static void fence_after_rmw() noexcept {
+#if defined(__x86_64__)
+    // A locked instruction drains the store buffer; only the compiler has to be held back.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  }
+
+  static void park(std::atomic<std::uint32_t>& word, std::uint32_t old) noexcept {
+#if defined(__linux__)
+    futex(&word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, old, nullptr);
+#else
+    word.wait(old, std::memory_order_acquire);
+#endif
+  }
+
+  static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old,
+                         std::chrono::steady_clock::time_point limit) noexcept {
+#if defined(__linux__)
+    // libstdc++ and libc++ both read CLOCK_MONOTONIC for steady_clock; so does FUTEX_WAIT_BITSET.
+    const auto since = limit.time_since_epoch();
+    if (since.count() <= 0) return false;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+    timespec at{};
+    at.tv_sec = static_cast<decltype(at.tv_sec)>(seconds.count());
+    at.tv_nsec = static_cast<decltype(at.tv_nsec)>(std::chrono::nanoseconds(since - seconds).count());
+    futex(&word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, old, &at);
+    return std::chrono::steady_clock::now() < limit;
+#else
+    // why: std::atomic has no wait with a limit, and macOS and Windows each have their own; until one of
+    // them is supported in earnest, a timed wait naps there.
+    if (word.load(std::memory_order_acquire) == old) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return std::chrono::steady_clock::now() < limit;
+#endif
+  }
+
+  static void unpark(std::atomic<std::uint32_t>& word) noexcept {
+#if defined(__linux__)
+    futex(&word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr);
+#else
+    word.notify_one();
+#endif
+  }
+
+  static bool spinning_helps() noexcept {
+#if defined(__linux__)
+    cpu_set_t mine;
+    if (sched_getaffinity(0, sizeof mine, &mine) == 0) return CPU_COUNT(&mine) > 1;
+#endif
+    return std::thread::hardware_concurrency() > 1;
+  }
+
+  static std::uint32_t entropy() noexcept {
+    // A stack address tells threads apart, and needs no per-thread state.
+    const char here = 0;
+    const auto address = reinterpret_cast<std::uintptr_t>(&here);
+    return static_cast<std::uint32_t>((address >> 4) * 0x9E3779B1u);
+  }
+
+ private:
+#if defined(__linux__)
+  static void futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,
+                    const timespec* limit) noexcept {
+    // The result is not needed: every caller looks at its word again.
+    ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(word), operation, value, limit, nullptr,
+              FUTEX_BITSET_MATCH_ANY);
+  }
+#endif
+};
+
+}  // namespace v0
+}  // namespace millrace
