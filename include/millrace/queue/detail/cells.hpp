@@ -1,0 +1,55 @@
+// The array of cells behind a bounded queue: allocated and built once, in one piece.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/error.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+inline constexpr std::uint64_t most_capacity = std::uint64_t{1} << 31;
+
+/// The power of two, at least 2, that holds `asked`; throws std::length_error(`message`) outside 1 .. 2^31.
+[[nodiscard]] constexpr std::uint64_t rounded_capacity(std::size_t asked, const char* message) {
+  if (asked == 0 || asked > most_capacity) fail<std::length_error>(message);
+  return std::bit_ceil(asked < 2 ? std::uint64_t{2} : std::uint64_t{asked});
+}
+
+template <class Cell, class Allocator>
+class cells {
+  using traits = typename std::allocator_traits<Allocator>::template rebind_traits<Cell>;
+  using allocator = typename traits::allocator_type;
+
+ public:
+  /// `n` cells, cell i built from `initial(i, n)`, which must not throw.
+  template <class Initial>
+  cells(std::size_t n, const Allocator& from, Initial initial)
+      : allocator_(from), size_(n), first_(traits::allocate(allocator_, n)) {
+    for (std::size_t i = 0; i < n; ++i) ::new (static_cast<void*>(data() + i)) Cell(initial(i, n));
+  }
+  cells(const cells&) = delete;
+  cells& operator=(const cells&) = delete;
+  ~cells() {
+    std::destroy_n(data(), size_);
+    traits::deallocate(allocator_, first_, size_);
+  }
+
+  [[nodiscard]] Cell* data() noexcept { return std::to_address(first_); }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  MILLRACE_NO_UNIQUE_ADDRESS allocator allocator_;
+  std::size_t size_;
+  typename traits::pointer first_;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

@@ -1,0 +1,337 @@
+// SlotRing: a bounded FIFO of any movable type, stored in place, in which no thread ever waits long for another.
+//
+//   cell     [ state : 64 ][ storage of one T ]
+//   state    [ position : 60 | closed : 1 | tag : 3 ]
+//
+//   FREE(p)     position p may be claimed here       push  FREE(p) -> WRITING(p), construct, -> FULL(p)
+//   WRITING(p)  a producer constructs its value      pop   FULL(p) -> READING(p), move out, -> FREE(p + n)
+//   FULL(p)     position p holds a value
+//   READING(p)  a consumer moves the value out
+//   BUSY(q)     somebody still stands in this cell; its positions up to q are dead, and whoever leaves it
+//               makes it FREE(q + n)
+//
+// Position p lives in cell p mod n, and positions are claimed strictly in order, as in word_ring.hpp, whose
+// notes on hints, wrapping and the closed bit hold here too. What is new is that constructing and moving a T
+// takes time, in which a thread may be suspended:
+//   - a consumer that meets WRITING(h) waits a bounded patience, marks the cell BUSY(h) and goes on; the
+//     producer finds out when it publishes, takes its value back and pushes it at a later position;
+//   - a producer that meets READING(p - n), or BUSY of an earlier position, waits likewise, marks the cell
+//     BUSY(p), gives position p up and goes on. After n such positions in one call it answers full: every cell
+//     is held by somebody, and without that bound it would circle for ever.
+// So a suspended thread costs one cell until it wakes. A constructor that throws makes its position dead in the
+// same way. Full and empty are read from cells, never from the hints.
+//
+// Memory orders: as in word_ring.hpp, looking and claiming (giving a position up is claiming it) are sequentially
+// consistent. Publishing and leaving need only release: an older reading is WRITING or READING, which nobody
+// mistakes for empty or free.
+//
+// Progress: lock-free. Empty is exact; full means that at an instant inside the call all n places were held: by
+// values, by operations in flight, by positions given up and not yet passed by the head.
+// Source: as word_ring.hpp; the skipping of a slow thread's position is that of R. Nikolaev (SCQ), DISC 2019,
+// and A. Morrison & Y. Afek (LCRQ), PPoPP 2013, carried over to storage in place.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/outcome.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+template <class T, class Sync, class Backoff, unsigned Patience>
+class slot_ring {
+  enum tag : std::uint64_t { FREE, WRITING, FULL, READING, BUSY };
+
+ public:
+  class cell {
+   public:
+    explicit cell(std::uint64_t state) noexcept : state_(state) {}
+    /// Destroys the value, if there is one. Nobody else may look at the cell any more.
+    ~cell() {
+      if ((state_.load(std::memory_order_relaxed) & tag_bits) == FULL) value().~T();
+    }
+
+   private:
+    friend slot_ring;
+    [[nodiscard]] T& value() noexcept { return *std::launder(reinterpret_cast<T*>(storage_)); }
+
+    typename Sync::template atomic<std::uint64_t> state_;
+    alignas(T) std::byte storage_[sizeof(T)];
+  };
+
+  /// `cells`: n of them, n a power of two of at least 2, each built from `initial(its index, n, first)`.
+  slot_ring(cell* cells, std::uint64_t n, std::uint64_t first) noexcept
+      : cells_(cells), mask_(n - 1), tail_(first), head_(first) {}
+
+  /// What cell `index` holds before position `first` is claimed.
+  [[nodiscard]] static std::uint64_t initial(std::uint64_t index, std::uint64_t n, std::uint64_t first) noexcept {
+    return at(first + ((index - first) & (n - 1)), FREE);
+  }
+
+  // The verbs take a cursor: begin with tail() or head(), use it for a batch, hand it to settle_*().
+  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_relaxed); }
+  void settle_tail(std::uint64_t p) noexcept { advance(tail_, p); }
+  void settle_head(std::uint64_t h) noexcept { advance(head_, h); }
+
+  /// full, if a push would find it so; ok promises nothing.
+  [[nodiscard]] outcome look(std::uint64_t p) const noexcept {
+    const std::uint64_t s = cells_[p & mask_].state_.load(std::memory_order_seq_cst);
+    return distance(s, p) < 0 && (s & (tag_bits | closed_bit)) == FULL ? outcome::full : outcome::ok;
+  }
+
+  /// `make(place)` constructs a T there. `give_back(T&&)` is called when the answer is not ok although `make`
+  /// has been; it returns false if it cannot, and then the push goes on until there is a place.
+  template <class Make, class GiveBack>
+  [[nodiscard]] outcome push(std::uint64_t& p, Make&& make, GiveBack&& give_back) {
+    const outcome claimed = claim_for_push(p);
+    if (claimed != outcome::ok) return claimed;
+    cell& c = cells_[p & mask_];
+    construct(c, p, make);
+    if (publish(c, p)) {
+      ++p;
+      return outcome::ok;
+    }
+    return push_again(p, give_back);
+  }
+
+  /// `take(T&&)` receives the value, which is destroyed afterwards, also if `take` throws.
+  template <class Take>
+  [[nodiscard]] outcome pop(std::uint64_t& h, Take&& take) {
+    const outcome claimed = claim_for_pop(h);
+    if (claimed != outcome::ok) return claimed;
+    struct leaving {
+      slot_ring& ring;
+      cell& c;
+      std::uint64_t state;
+      ~leaving() {
+        c.value().~T();
+        ring.leave(c, state);
+      }
+    } const at_the_end{*this, cells_[h & mask_], at(h, READING)};
+    ++h;
+    take(std::move(at_the_end.c.value()));
+    return outcome::ok;
+  }
+
+  /// Ends the stream after everything accepted so far. Idempotent.
+  void close() noexcept {
+    std::uint64_t p = tail();
+    for (;;) {
+      cell& c = cells_[p & mask_];
+      std::uint64_t s = c.state_.load(std::memory_order_relaxed);
+      const std::int64_t ahead = distance(s, p);
+      if (ahead < 0 || (s & ~closed_bit) == at(p, FREE)) {
+        if ((s & closed_bit) != 0) return;
+        if (c.state_.compare_exchange_strong(s, s | closed_bit, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+          return;
+        }
+        continue;
+      }
+      p = next_tail(p, s, ahead);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t tag_bits = 7;
+  static constexpr std::uint64_t closed_bit = 8;
+  static constexpr int position_shift = 4;
+
+  [[nodiscard]] static std::uint64_t at(std::uint64_t p, tag t) noexcept { return p << position_shift | t; }
+
+  /// `s` with its position and closed bit, and another tag.
+  [[nodiscard]] static std::uint64_t retag(std::uint64_t s, tag t) noexcept { return (s & ~tag_bits) | t; }
+
+  /// How far the position in state `s` is ahead of `p`.
+  [[nodiscard]] static std::int64_t distance(std::uint64_t s, std::uint64_t p) noexcept {
+    return static_cast<std::int64_t>(s - (p << position_shift)) >> position_shift;
+  }
+
+  /// ok: cell p is WRITING(p), and ours.
+  [[nodiscard]] outcome claim_for_push(std::uint64_t& p) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    std::uint64_t given_up = 0;
+    for (unsigned waited = 0;;) {
+      cell& c = cells_[p & mask_];
+      std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (3) pairs with (6)
+      if (s == at(p, FREE)) {
+        if (c.state_.compare_exchange_strong(s, at(p, WRITING), std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
+          advance(tail_, p + 1);
+          return outcome::ok;
+        }
+        backoff();
+        continue;
+      }
+      const std::int64_t ahead = distance(s, p);
+      if (ahead < 0) {
+        if ((s & closed_bit) != 0) return outcome::closed;
+        const std::uint64_t t = s & tag_bits;
+        if (t == FULL || t == WRITING) return outcome::full;
+        // READING(p - n), or BUSY
+        if (waited < Patience) {
+          ++waited;
+          Sync::pause();
+          continue;
+        }
+        waited = 0;
+        if (c.state_.compare_exchange_strong(s, at(p, BUSY), std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
+          advance(tail_, ++p);
+          if (++given_up > mask_) return outcome::full;
+        }
+        continue;
+      }
+      if (s == (at(p, FREE) | closed_bit)) return outcome::closed;
+      p = next_tail(p, s, ahead);
+      waited = 0;
+    }
+  }
+
+  /// ok: cell h is READING(h), and ours.
+  [[nodiscard]] outcome claim_for_pop(std::uint64_t& h) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    for (unsigned waited = 0;;) {
+      cell& c = cells_[h & mask_];
+      std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (4) pairs with (5)
+      const std::int64_t ahead = distance(s, h);
+      const std::uint64_t t = s & tag_bits;
+      if (ahead == 0 && t == FULL) {
+        if (c.state_.compare_exchange_strong(s, retag(s, READING), std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
+          advance(head_, h + 1);
+          return outcome::ok;
+        }
+        backoff();
+        continue;
+      }
+      // READING or BUSY of an earlier position: nobody has claimed h yet
+      if (ahead < 0 || (ahead == 0 && t == FREE)) {
+        return (s & closed_bit) != 0 ? outcome::closed : outcome::empty;
+      }
+      if (ahead == 0 && t == WRITING) {
+        if (waited < Patience) {
+          ++waited;
+          Sync::pause();
+          continue;
+        }
+        waited = 0;
+        if (c.state_.compare_exchange_strong(s, retag(s, BUSY), std::memory_order_relaxed)) {
+          advance(head_, ++h);
+        }
+        continue;
+      }
+      h = next_head(h, t, ahead);
+      waited = 0;
+    }
+  }
+
+  template <class Make>
+  void construct(cell& c, std::uint64_t p, Make& make) {
+    struct leaving {
+      slot_ring& ring;
+      cell& c;
+      std::uint64_t state;
+      bool made = false;
+      ~leaving() {
+        if (!made) ring.leave(c, state);
+      }
+    } guard{*this, c, at(p, WRITING)};
+    make(static_cast<void*>(c.storage_));
+    guard.made = true;
+  }
+
+  /// False: a consumer gave the position up; the cell is BUSY and still ours.
+  [[nodiscard]] bool publish(cell& c, std::uint64_t p) noexcept {
+    std::uint64_t s = at(p, WRITING);
+    while (!c.state_.compare_exchange_strong(s, retag(s, FULL), std::memory_order_release,  // (5) pairs with (4)
+                                             std::memory_order_relaxed)) {
+      if ((s & tag_bits) == BUSY) return false;
+    }
+    return true;
+  }
+
+  /// Leaves a cell that we hold: `s`, unless it has become BUSY or closed meanwhile.
+  void leave(cell& c, std::uint64_t s) noexcept {
+    while (!c.state_.compare_exchange_strong(s, retag(s, FREE) + ((mask_ + 1) << position_shift),
+                                             std::memory_order_release, std::memory_order_relaxed)) {  // (6)
+    }
+  }
+
+  /// The value has been constructed in cell p, and the position was given up by a consumer.
+  template <class GiveBack>
+  MILLRACE_NOINLINE outcome push_again(std::uint64_t& p, GiveBack& give_back) {
+    std::optional<T> value;
+    for (;;) {
+      take_back(p, value);
+      for (;;) {
+        const outcome claimed = claim_for_push(p);
+        if (claimed == outcome::ok) break;
+        if (give_back(std::move(*value)) || claimed == outcome::closed) return claimed;
+        Sync::pause();
+      }
+      cell& c = cells_[p & mask_];
+      auto make = [&](void* place) { ::new (place) T(std::move(*value)); };
+      construct(c, p, make);
+      if (publish(c, p)) {
+        ++p;
+        return outcome::ok;
+      }
+    }
+  }
+
+  void take_back(std::uint64_t p, std::optional<T>& value) {
+    struct leaving {
+      slot_ring& ring;
+      cell& c;
+      std::uint64_t state;
+      ~leaving() {
+        c.value().~T();
+        ring.leave(c, state);
+      }
+    } const at_the_end{*this, cells_[p & mask_], at(p, BUSY)};
+    value.emplace(std::move(at_the_end.c.value()));
+  }
+
+  // Cell p holds a later position q = p + ahead, or its own, taken. Unless the cell is free, q has been claimed;
+  // in any case everything up to q - n has.
+  [[nodiscard]] std::uint64_t next_tail(std::uint64_t p, std::uint64_t s, std::int64_t ahead) const noexcept {
+    const std::uint64_t q = p + static_cast<std::uint64_t>(ahead);
+    return later(later(p + 1, (s & tag_bits) != FREE ? q + 1 : q - mask_), tail());
+  }
+
+  // A value at position x keeps every claim below x + n. So if q has been claimed, no value is left at or
+  // before q - n; if only q - n has been (the cell is free), none at or before q - 2n: a dead position may stand
+  // ahead of the head.
+  [[nodiscard]] std::uint64_t next_head(std::uint64_t h, std::uint64_t t, std::int64_t ahead) const noexcept {
+    const std::uint64_t q = h + static_cast<std::uint64_t>(ahead);
+    return later(later(h + 1, t != FREE ? q - mask_ : q - mask_ - (mask_ + 1)), head());
+  }
+
+  [[nodiscard]] static std::uint64_t later(std::uint64_t a, std::uint64_t b) noexcept {
+    return static_cast<std::int64_t>(b - a) > 0 ? b : a;
+  }
+
+  static void advance(typename Sync::template atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
+    if (static_cast<std::int64_t>(to - hint.load(std::memory_order_relaxed)) > 0) {
+      hint.store(to, std::memory_order_relaxed);
+    }
+  }
+
+  alignas(hot_separation) cell* const cells_;  // \ read only
+  const std::uint64_t mask_;                   // /
+  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> tail_;
+  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> head_;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

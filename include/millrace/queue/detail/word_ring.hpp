@@ -1,0 +1,167 @@
+// WordRing: a bounded FIFO of 64-bit words for any number of producers and consumers, in which no thread ever
+// waits for another.
+//
+//   cell     [ state : 64 ][ value : 64 ]          both change together, by one double-width compare-and-swap
+//   state    [ position : 62 | closed : 1 | full : 1 ]
+//
+//   FREE(p)  position p may be filled here         push: FREE(p) -> FULL(p)
+//   FULL(p)  position p holds a value              pop:  FULL(p) -> FREE(p + n)
+//
+// Position p lives in cell p mod n. Cells fill and drain strictly in the order of their positions, because who
+// finds its cell taken goes on to the next position, and stops at the first one that is not. The exchange is the
+// linearization point, and there is nothing in between: a thread suspended anywhere holds up nobody.
+//
+// `tail_` and `head_` are hints where to start looking. A hint is stored only after its position is settled, so
+// it never runs ahead of the truth; it may run far behind (a thread can be suspended before its store), and then
+// the cells themselves tell how far to jump. Positions wrap after 2^62 and are compared by their difference.
+//
+// closed: the first position that this cell offers from now on is the end of the stream. The bit stays through
+// the pop of an older value, so nothing enters at or after it, and everything before it is popped first.
+//
+// Memory orders: every access to a state is sequentially consistent. Acquire and release would publish the values,
+// but then a push could return and a pop that begins later, on another core, still answer empty, as the store may
+// sit in a store buffer. It costs nothing: on x86-64 and ARM64 these are the instructions of acquire and release.
+//
+// Progress: lock-free; full and empty are exact. Source: positions in cells, C. Evequoz, ICPP 2008; array and
+// hints, P. Tsigas & Y. Zhang, SPAA 2001; the pair, A. Morrison & Y. Afek (LCRQ), PPoPP 2013.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/word_pair.hpp"
+#include "millrace/core/outcome.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+template <class Sync, class Backoff>
+class word_ring {
+ public:
+  using cell = typename Sync::atomic_pair;
+
+  /// `cells`: n of them, n a power of two of at least 2, each built from `initial(its index, n, first)`.
+  word_ring(cell* cells, std::uint64_t n, std::uint64_t first) noexcept
+      : cells_(cells), mask_(n - 1), tail_(first), head_(first) {}
+
+  /// What cell `index` holds before position `first` is filled.
+  [[nodiscard]] static word_pair initial(std::uint64_t index, std::uint64_t n, std::uint64_t first) noexcept {
+    return {free_at(first + ((index - first) & (n - 1))), 0};
+  }
+
+  // The verbs take a cursor: begin with tail() or head(), use it for a batch, hand it to settle_*().
+  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_relaxed); }
+  void settle_tail(std::uint64_t p) noexcept { advance(tail_, p); }
+  void settle_head(std::uint64_t h) noexcept { advance(head_, h); }
+
+  [[nodiscard]] outcome push(std::uint64_t& p, std::uint64_t value) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    for (;;) {
+      cell& c = cells_[p & mask_];
+      const std::uint64_t s = c.first(std::memory_order_seq_cst);  // (3) pairs with (5)
+      if (s == free_at(p)) {
+        word_pair expected{s, 0};
+        // (4) publishes the value, and what it points to; pairs with (6)
+        if (c.compare_exchange(expected, {s | full_bit, value}, std::memory_order_seq_cst)) {
+          ++p;
+          return outcome::ok;
+        }
+        backoff();
+        continue;
+      }
+      const std::int64_t ahead = distance(s, p);
+      if (ahead < 0) return (s & closed_bit) != 0 ? outcome::closed : outcome::full;  // FULL(p - n)
+      if (s == (free_at(p) | closed_bit)) return outcome::closed;
+      p = next_tail(p, s, ahead);
+    }
+  }
+
+  [[nodiscard]] outcome pop(std::uint64_t& h, std::uint64_t& value) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    for (;;) {
+      cell& c = cells_[h & mask_];
+      const std::uint64_t s = c.first(std::memory_order_seq_cst);  // (6) pairs with (4)
+      const std::int64_t ahead = distance(s, h);
+      if (ahead == 0) {
+        if ((s & full_bit) == 0) return (s & closed_bit) != 0 ? outcome::closed : outcome::empty;
+        // relaxed: a value of another lap is caught by the exchange, which compares it with its state
+        word_pair expected{s, c.second(std::memory_order_relaxed)};
+        // (5) tells producers that there is room; pairs with (3)
+        if (c.compare_exchange(expected, {free_at(h + mask_ + 1) | (s & closed_bit), 0},
+                               std::memory_order_seq_cst)) {
+          value = expected.second;
+          ++h;
+          return outcome::ok;
+        }
+        backoff();
+        continue;
+      }
+      h = next_head(h, ahead);
+    }
+  }
+
+  /// Ends the stream after everything accepted so far. Idempotent.
+  void close() noexcept {
+    std::uint64_t p = tail();
+    for (;;) {
+      cell& c = cells_[p & mask_];
+      const std::uint64_t s = c.first(std::memory_order_relaxed);
+      const std::int64_t ahead = distance(s, p);
+      if (ahead < 0 || (s & ~closed_bit) == free_at(p)) {
+        if ((s & closed_bit) != 0) return;
+        word_pair expected{s, c.second(std::memory_order_relaxed)};
+        if (c.compare_exchange(expected, {s | closed_bit, expected.second}, std::memory_order_seq_cst)) return;
+        continue;
+      }
+      p = next_tail(p, s, ahead);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t full_bit = 1;
+  static constexpr std::uint64_t closed_bit = 2;
+  static constexpr int position_shift = 2;
+
+  [[nodiscard]] static std::uint64_t free_at(std::uint64_t p) noexcept { return p << position_shift; }
+
+  /// How far the position in state `s` is ahead of `p`.
+  [[nodiscard]] static std::int64_t distance(std::uint64_t s, std::uint64_t p) noexcept {
+    return static_cast<std::int64_t>(s - (p << position_shift)) >> position_shift;
+  }
+
+  // Cell p holds a later position q = p + ahead (or its own, filled). Everything before q - n has been filled
+  // and popped, and q itself has been filled if the cell is full.
+  [[nodiscard]] std::uint64_t next_tail(std::uint64_t p, std::uint64_t s, std::int64_t ahead) const noexcept {
+    const std::uint64_t q = p + static_cast<std::uint64_t>(ahead);
+    p = later(p + 1, (s & full_bit) != 0 ? q + 1 : q - mask_);
+    return later(p, tail());
+  }
+  [[nodiscard]] std::uint64_t next_head(std::uint64_t h, std::int64_t ahead) const noexcept {
+    if (ahead < 0) return head();  // a reading older than the hint that led here: look again
+    const std::uint64_t q = h + static_cast<std::uint64_t>(ahead);
+    return later(later(h + 1, q - mask_), head());
+  }
+
+  [[nodiscard]] static std::uint64_t later(std::uint64_t a, std::uint64_t b) noexcept {
+    return static_cast<std::int64_t>(b - a) > 0 ? b : a;
+  }
+
+  static void advance(typename Sync::template atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
+    if (static_cast<std::int64_t>(to - hint.load(std::memory_order_relaxed)) > 0) {
+      hint.store(to, std::memory_order_relaxed);
+    }
+  }
+
+  alignas(hot_separation) cell* const cells_;  // \ read only
+  const std::uint64_t mask_;                   // /
+  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> tail_;
+  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> head_;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace
