@@ -1,0 +1,155 @@
+// The event count under every schedule and stale reading within bounds. The conditions are relaxed atomics changed
+// by read-modify-writes, as the contract demands; nothing but the event count orders them.
+#include <cstdint>
+
+#include "millrace/core/event_count.hpp"
+#include "support/explore.hpp"
+#include "support/model.hpp"
+
+namespace {
+
+using event_count = millrace::basic_event_count<explore::sync>;
+constexpr auto relaxed = std::memory_order_relaxed;
+
+/// A handful of tokens, and threads that sleep until there is one.
+struct tokens {
+  explore::atomic<std::uint32_t> count{0};
+  event_count events;
+
+  void put() {
+    count.fetch_add(1, relaxed);
+    events.notify_one();
+  }
+  bool take() {
+    std::uint32_t n = count.load(relaxed);
+    while (n != 0) {
+      if (count.compare_exchange_strong(n, n - 1, relaxed)) return true;
+    }
+    return false;
+  }
+  void wait_and_take() {
+    event_count::waiter me;
+    while (!take()) {
+      events.prepare_wait(me);
+      if (take()) {
+        events.cancel_wait(me);
+        return;
+      }
+      events.wait(me);
+    }
+  }
+};
+
+/// As many takers as tokens, from one thread or two: nobody may be left asleep.
+template <int Givers, int Takers>
+struct hand_over : tokens {
+  static constexpr int threads = Givers + Takers;
+  void thread(int i) {
+    if (i >= Givers) return wait_and_take();
+    for (int k = i; k < Takers; k += Givers) put();
+  }
+  void finish() {
+    explore::check(count.load(relaxed) == 0, "every token was taken");
+    explore::check(events.waiters_approx() == 0, "nobody is left in line");
+  }
+};
+
+/// Who wakes up sees what the notifier wrote before, without any other synchronization.
+struct publication {
+  static constexpr int threads = 2;
+  explore::plain<int> data;
+  event_count events;
+  void thread(int i) {
+    event_count::waiter me;
+    if (i == 0) {
+      events.prepare_wait(me);
+      events.wait(me);
+      explore::check(data.get() == 1, "what was written before notify is visible");
+    } else {
+      data.set(1);
+      while (events.waiters_approx() == 0) explore::sync::pause();
+      events.notify_one();
+    }
+  }
+  void finish() {}
+};
+
+/// A flag for everybody, set once.
+struct notify_all {
+  static constexpr int threads = 3;
+  explore::atomic<bool> closed{false};
+  event_count events;
+  void thread(int i) {
+    if (i == 0) {
+      closed.exchange(true, relaxed);
+      events.notify_all();
+      return;
+    }
+    event_count::waiter me;
+    while (!closed.load(relaxed)) {
+      events.prepare_wait(me);
+      if (closed.load(relaxed)) return events.cancel_wait(me);
+      events.wait(me);
+    }
+  }
+  void finish() { explore::check(events.waiters_approx() == 0, "nobody is left in line"); }
+};
+
+/// Limits that may pass at any moment, against a notifier: a notification is never lost with a waiter that leaves.
+struct limits : tokens {
+  static constexpr int threads = 3;
+  bool got = false;
+  void thread(int i) {
+    if (i == 0) return put();
+    if (i == 1) return wait_and_take();
+    event_count::waiter me;
+    events.prepare_wait(me);
+    if (take()) {
+      events.cancel_wait(me);
+      got = true;
+    } else {
+      const bool woken = events.wait_until<explore::clock>(me, explore::clock::time_point(std::chrono::nanoseconds(1)),
+                                                           millrace::clock_ref<explore::clock>());
+      got = take();
+      // The contract: who was woken and does not use it says so to the next.
+      if (woken && !got) events.notify_one();
+    }
+    if (got) put();  // so that the other one, who waits without a limit, gets it in the end
+  }
+  void finish() {
+    explore::check(count.load(relaxed) == 0, "every token was taken");
+    explore::check(events.waiters_approx() == 0, "nobody is left in line");
+  }
+};
+
+/// Back out, and pass on what came meanwhile.
+struct cancelling : tokens {
+  static constexpr int threads = 3;
+  void thread(int i) {
+    if (i == 0) return put();
+    if (i == 1) return wait_and_take();
+    event_count::waiter me;
+    events.prepare_wait(me);
+    events.cancel_wait(me);
+  }
+  void finish() { explore::check(count.load(relaxed) == 0, "the token was taken"); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using model::world;
+  return model::main(argc, argv,
+                     {
+                         world<hand_over<1, 1>>("one to one", {.preemptions = 4, .stale_reads = 3}),
+                         world<hand_over<1, 2>>("one to two", {.preemptions = 2, .stale_reads = 2}),
+                         world<hand_over<2, 2>>("two to two", {.preemptions = 2, .stale_reads = 1}),
+                         world<publication>("publication", {.preemptions = 4, .stale_reads = 3}),
+                         world<notify_all>("notify all", {.preemptions = 3, .stale_reads = 2}),
+                         world<limits>("limits", {.preemptions = 2, .stale_reads = 2}),
+                         world<cancelling>("cancelling", {.preemptions = 3, .stale_reads = 2}),
+                         world<hand_over<2, 3>>("two to three, random",
+                                                {.preemptions = 2, .stale_reads = 4, .executions = 50000}),
+                     },
+                     "core/event_count.hpp");
+}

@@ -1,0 +1,328 @@
+// The rings, under every schedule and stale reading within bounds. Capacity is 2 throughout and the positions wrap
+// at least twice: faults of recycling show only then. Every history is judged for linearizability.
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/spsc_queue.hpp"
+#include "support/explore.hpp"
+#include "support/model.hpp"
+#include "support/small_history.hpp"
+
+namespace {
+
+using millrace::outcome;
+using millrace::detail::channel_access;
+
+template <class T, class... Options>
+using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>, millrace::use_backoff<millrace::no_backoff>,
+                                   Options...>;
+
+/// What travels through a SlotRing: a value that races if its cell is ever shared, and leaks if it is ever lost.
+struct in_place {
+  explicit in_place(std::uint64_t v) : value(v) {}
+  explicit operator std::uint64_t() const { return value.get(); }
+  static void operator delete(void* storage, std::size_t size) {
+    explore::forget(storage, size);
+    ::operator delete(storage, size);
+  }
+  explore::plain<std::uint64_t> value;
+};
+static_assert(!millrace::word_like<in_place>);
+
+/// What travels through a WordRing: a pointer, whose pointee races if the word is not properly published.
+struct by_pointer {
+  explicit by_pointer(std::uint64_t v) : p(std::make_unique<in_place>(v)) {}
+  explicit by_pointer(std::unique_ptr<in_place> q) : p(std::move(q)) {}
+  explicit operator std::uint64_t() const { return p->value.get(); }
+  std::unique_ptr<in_place> p;
+};
+
+}  // namespace
+
+template <>
+struct millrace::word_traits<by_pointer> {
+  static std::uint64_t peek(const by_pointer& b) noexcept { return reinterpret_cast<std::uintptr_t>(b.p.get()); }
+  static void release(by_pointer& b) noexcept { static_cast<void>(b.p.release()); }
+  static by_pointer adopt(std::uint64_t w) noexcept {
+    return by_pointer(std::unique_ptr<in_place>(reinterpret_cast<in_place*>(w)));
+  }
+};
+
+namespace {
+
+using word_queue = queue<by_pointer, millrace::use_first_position<~std::uint64_t{0} - 1>>;  // wraps at once
+using bare_words = queue<std::uint64_t>;
+using slot_queue = queue<in_place, millrace::use_patience<0>>;  // every wait becomes a skip
+using patient_slots = queue<in_place, millrace::use_patience<1>>;
+
+/// A queue whose every verb is recorded.
+template <class Queue>
+struct recorded {
+  static constexpr bool exact_full = millrace::word_like<typename Queue::value_type>;
+  Queue q{2};
+  explore::small_history history{2, exact_full};
+
+  outcome push(std::uint64_t v) {
+    return history.record(explore::verb::push, v, [&](std::uint64_t) {
+      typename Queue::value_type value(v);
+      const outcome result = channel_access::offer(q, std::move(value));
+      if (result != outcome::ok) explore::check(std::uint64_t(value) == v, "a refused value is untouched");
+      return result;
+    });
+  }
+  outcome pop() {
+    return history.record(explore::verb::pop, 0, [&](std::uint64_t& v) {
+      return channel_access::take(q, [&](typename Queue::value_type&& value) { v = std::uint64_t(value); });
+    });
+  }
+  void close() {
+    std::ignore = history.record(explore::verb::close, 0, [&](std::uint64_t) {
+      channel_access::close(q);
+      return outcome::ok;
+    });
+  }
+  /// Nothing is lost, and no place either.
+  void finish(bool closed = false) {
+    while (pop() == outcome::ok) {
+    }
+    if (!closed) {
+      explore::check(push(98) == outcome::ok && push(99) == outcome::ok, "both places are to be had again");
+    }
+    history.judge();
+  }
+};
+
+/// Two of each, each twice.
+template <class Queue>
+struct two_and_two : recorded<Queue> {
+  static constexpr int threads = 4;
+  void thread(int i) {
+    for (std::uint64_t k = 0; k < 2; ++k) std::ignore = i < 2 ? this->push(10 * std::uint64_t(i) + k + 1) : this->pop();
+  }
+};
+
+/// One thread goes round and round, so that the others meet cells of other laps.
+template <class Queue>
+struct round_and_round : recorded<Queue> {
+  static constexpr int threads = 3;
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t k = 1; k < 4; ++k) {
+        std::ignore = this->push(k);
+        std::ignore = this->pop();
+      }
+    } else {
+      std::ignore = i == 1 ? this->push(20) : this->pop();
+    }
+  }
+};
+
+/// One of each, thrice: enough to fill, to drain and to wrap.
+template <class Queue>
+struct one_and_one : recorded<Queue> {
+  static constexpr int threads = 2;
+  void thread(int i) {
+    for (std::uint64_t k = 1; k < 5; ++k) std::ignore = i == 0 ? this->push(k) : this->pop();
+  }
+};
+
+/// Two producers against one consumer that stops at the end of the stream; a third thread closes.
+template <class Queue>
+struct closing : recorded<Queue> {
+  static constexpr int threads = 3;
+  void thread(int i) {
+    if (i == 0) {
+      std::ignore = this->push(1);
+      std::ignore = this->push(2);
+      std::ignore = this->push(3);
+    } else if (i == 1) {
+      std::ignore = this->pop();
+      std::ignore = this->pop();
+    } else {
+      this->close();
+      explore::check(this->push(9) == outcome::closed, "after close every push is refused");
+    }
+  }
+  void finish() { recorded<Queue>::finish(true); }
+};
+
+/// One thread may stop for good anywhere; the others must still come to an end.
+template <class Queue>
+struct one_stops_for_good {
+  static constexpr int threads = 3;
+  Queue q{2};
+  void thread(int i) {
+    for (std::uint64_t k = 0; k < 2; ++k) {
+      std::ignore = q.try_push(typename Queue::value_type(10 * std::uint64_t(i) + k));
+      std::ignore = q.try_pop();
+    }
+  }
+  void finish() {}
+  void finish_without_frozen() {}
+};
+
+/// A constructor that throws, among others that do not: no hole, no place lost.
+struct throwing {
+  static constexpr int threads = 3;
+  struct thrower {};
+  struct value : in_place {
+    explicit value(std::uint64_t v) : in_place(v == 7 ? throw thrower() : v) {}
+  };
+  queue<value, millrace::use_patience<0>> q{2};
+  int in = 0;
+  int out = 0;
+
+  void thread(int i) {
+    for (std::uint64_t k = 0; k < 2; ++k) {
+      if (i == 2) {
+        if (q.try_pop()) ++out;
+        continue;
+      }
+      try {
+        const std::uint64_t v = i == 0 && k == 0 ? 7 : 1;
+        if (q.try_emplace(v)) ++in;
+      } catch (const thrower&) {
+      }
+    }
+  }
+  void finish() {
+    while (q.try_pop()) ++out;
+    explore::check(in == out, "what went in came out");
+    explore::check(q.try_emplace(std::uint64_t{1}) && q.try_emplace(std::uint64_t{2}), "no place is lost");
+  }
+};
+
+/// A pop tells a push that there is room: whoever hears of it finds it.
+template <class Queue>
+struct room_is_heard_of {
+  static constexpr int threads = 2;
+  Queue q{2};
+  explore::atomic<bool> popped{false};
+  room_is_heard_of() {
+    std::ignore = q.try_push(typename Queue::value_type(1));
+    std::ignore = q.try_push(typename Queue::value_type(2));
+  }
+  void thread(int i) {
+    if (i == 0) {
+      explore::check(q.try_pop().has_value(), "there are two");
+      popped.store(true, std::memory_order_release);
+    } else if (popped.load(std::memory_order_acquire)) {
+      explore::check(q.try_push(typename Queue::value_type(3)), "there is room");
+    }
+  }
+  void finish() {}
+};
+
+/// Two queues: whoever pushes into one and then finds the other empty was first. Not both.
+template <class Queue>
+struct two_queues {
+  static constexpr int threads = 2;
+  Queue q[2] = {Queue(2), Queue(2)};
+  bool found[2] = {};
+  void thread(int i) {
+    explore::check(q[i].try_push(typename Queue::value_type(1)), "there is room");
+    found[i] = q[1 - i].try_pop().has_value();
+  }
+  void finish() { explore::check(found[0] || found[1], "one of them was second"); }
+};
+
+/// Likewise with room instead of values.
+template <class Queue>
+struct two_full_queues {
+  static constexpr int threads = 2;
+  Queue q[2] = {Queue(2), Queue(2)};
+  bool found[2] = {};
+  two_full_queues() {
+    for (Queue& each : q) {
+      while (each.try_push(typename Queue::value_type(1))) {
+      }
+    }
+  }
+  void thread(int i) {
+    explore::check(q[i].try_pop().has_value(), "there are two");
+    found[i] = q[1 - i].try_push(typename Queue::value_type(2));
+  }
+  void finish() { explore::check(found[0] || found[1], "one of them was second"); }
+};
+
+/// Close against close: it is over in both, or one was first.
+template <class Queue>
+struct two_closings {
+  static constexpr int threads = 2;
+  Queue q[2] = {Queue(2), Queue(2)};
+  bool refused[2] = {};
+  void thread(int i) {
+    channel_access::close(q[i]);
+    refused[i] = channel_access::offer(q[1 - i], typename Queue::value_type(2)) == outcome::closed;
+  }
+  void finish() { explore::check(refused[0] || refused[1], "one of them was second"); }
+};
+
+using one_word_each = millrace::spsc_queue<in_place, millrace::use_sync<explore::sync>,
+                                           millrace::use_first_position<(~std::uint64_t{0} >> 1)>>;
+
+/// The verbs without a read-modify-write.
+struct spsc_verbs {
+  static constexpr int threads = 2;
+  one_word_each q{2};
+  std::uint64_t pushed = 0;
+  std::uint64_t popped = 0;
+  void thread(int i) {
+    for (int k = 0; k < 4; ++k) {
+      if (i == 0) {
+        if (q.try_push(in_place(pushed + 1))) ++pushed;
+      } else if (k == 1) {
+        const auto all = q.readable();
+        for (in_place& v : all) explore::check(std::uint64_t(v) == ++popped, "in order");
+        q.pop(all.size());
+      } else if (auto v = q.try_pop()) {
+        explore::check(std::uint64_t(*v) == ++popped, "in order");
+      }
+    }
+  }
+  void finish() {
+    while (auto v = q.try_pop()) explore::check(std::uint64_t(*v) == ++popped, "in order");
+    explore::check(pushed == popped, "what went in came out");
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using model::world;
+  return model::main(
+      argc, argv,
+      {
+          world<one_and_one<word_queue>>("word 1P1C", {.preemptions = 4, .stale_reads = 2}),
+          world<two_and_two<bare_words>>("word 2P2C", {.preemptions = 2, .stale_reads = 0}),
+          world<two_and_two<word_queue>>("word 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<round_and_round<word_queue>>("word round and round", {.preemptions = 2, .stale_reads = 1}),
+          world<closing<word_queue>>("word closing", {.preemptions = 2, .stale_reads = 1}),
+          world<one_stops_for_good<bare_words>>("word stopped", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<room_is_heard_of<word_queue>>("word room", {.preemptions = 4, .stale_reads = 4}),
+          world<two_queues<word_queue>>("word two queues", {.preemptions = 3, .stale_reads = 2}),
+          world<two_full_queues<word_queue>>("word two full queues", {.preemptions = 3, .stale_reads = 2}),
+          world<two_closings<word_queue>>("word two closings", {.preemptions = 3, .stale_reads = 2}),
+          world<two_and_two<word_queue>>("word 2P2C, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<one_and_one<slot_queue>>("slot 1P1C", {.preemptions = 3, .stale_reads = 1}),
+          world<two_and_two<slot_queue>>("slot 2P2C", {.preemptions = 2, .stale_reads = 0}),
+          world<two_and_two<slot_queue>>("slot 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<round_and_round<slot_queue>>("slot round and round", {.preemptions = 2, .stale_reads = 0}),
+          world<round_and_round<patient_slots>>("slot round, patient", {.preemptions = 2, .stale_reads = 0}),
+          world<closing<slot_queue>>("slot closing", {.preemptions = 2, .stale_reads = 1}),
+          world<one_stops_for_good<slot_queue>>("slot stopped", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<throwing>("slot throwing", {.preemptions = 2, .stale_reads = 0}),
+          world<room_is_heard_of<slot_queue>>("slot room", {.preemptions = 4, .stale_reads = 4}),
+          world<two_queues<slot_queue>>("slot two queues", {.preemptions = 3, .stale_reads = 2}),
+          world<two_full_queues<slot_queue>>("slot two full queues", {.preemptions = 3, .stale_reads = 2}),
+          world<two_closings<slot_queue>>("slot two closings", {.preemptions = 3, .stale_reads = 2}),
+          world<two_and_two<slot_queue>>("slot 2P2C, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<round_and_round<slot_queue>>("slot round, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<spsc_verbs>("spsc", {.preemptions = 4, .stale_reads = 2}),
+      },
+      "millrace/queue/");
+}
