@@ -1,0 +1,43 @@
+// Every header at once, among hostile macros, without exceptions and without run-time type information; and the
+// queues work there.
+#include "hostile_headers.hpp"  // generated: the standard headers, hostile_macros.hpp, then ours
+
+#include <cstdio>
+#include <memory>
+
+namespace {
+
+int failures = 0;
+
+void expect(bool held, const char* what) {
+  if (held) return;
+  std::printf("does not hold: %s\n", what);
+  ++failures;
+}
+
+}  // namespace
+
+int main() {
+  millrace::mpmc_queue<int> words(2);
+  expect(words.try_push(1) && words.try_push(2) && !words.try_push(3), "a queue of two words holds two");
+  expect(words.try_pop() == 1 && words.try_pop() == 2 && !words.try_pop(), "words come out in order");
+
+  struct wide {
+    long parts[4];
+  };
+  millrace::mpmc_queue<wide> places(2);
+  expect(places.try_push(wide{{1, 2, 3, 4}}), "a queue of structures takes one");
+  const auto out = places.try_pop();
+  expect(out && out->parts[3] == 4, "and gives it back");
+
+  millrace::spsc_queue<std::unique_ptr<int>> pipe(4);
+  expect(pipe.try_push(std::make_unique<int>(7)) && **pipe.front() == 7, "a pipe carries a unique_ptr");
+
+  millrace::channel<std::unique_ptr<int>> stream(4);
+  expect(stream.push(std::make_unique<int>(8)) == millrace::outcome::ok, "a channel takes a unique_ptr");
+  stream.close();
+  int sum = 0;
+  for (std::unique_ptr<int>& item : stream) sum += *item;
+  expect(sum == 8, "a closed channel gives what it accepted");
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,17 @@
+// millrace/queue/good.hpp - a planted header.
+//
+// Use it when : text.
+// Use instead : text.
+// Threads     : text.
+// Order       : text.
+// Progress    : text.
+// Errors      : text.
+// Exceptions  : text.
+// Memory      : text.
+// Cost        : text.
+// Source      : text.
+// Checked by  : tests/queue/good_test.cpp
+//
+// Example:
+//   code();
+#pragma once

@@ -1,0 +1,18 @@
+// millrace/queue/untested.hpp - a planted header.
+//
+// Use it when : text.
+// Use instead : text.
+// Threads     : text.
+// Order       : text.
+// Progress    : text.
+// Errors      : text.
+// Exceptions  : text.
+// Memory      : text.
+// Cost        : text.
+// Source      : text.
+// Checked by  : tests/queue/good_test.cpp
+//
+// Example:
+//   code();
+#pragma once
+// planted: no tests/*/untested_test.cpp

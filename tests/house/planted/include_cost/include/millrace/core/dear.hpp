@@ -1,0 +1,2 @@
+// planted: more lines than its bound
+#include <iostream>

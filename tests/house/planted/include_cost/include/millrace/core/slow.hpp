@@ -1,0 +1,2 @@
+// planted: takes longer than its bound
+#include <iostream>

@@ -1,0 +1,1 @@
+// planted: no bound in bounds

@@ -1,0 +1,1 @@
+// planted: belongs to no room

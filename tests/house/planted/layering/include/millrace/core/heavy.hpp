@@ -1,0 +1,2 @@
+#include <cstdint>
+#include <thread>  // planted: a ring core may not need thread

@@ -1,0 +1,4 @@
+#include <absl/status/status.h>
+#include <fmt/format.h>
+
+#include "millrace/core/heavy.hpp"

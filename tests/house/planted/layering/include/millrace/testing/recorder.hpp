@@ -1,0 +1,1 @@
+#include "millrace/time/reaches_in.hpp"

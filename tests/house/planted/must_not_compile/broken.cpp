@@ -1,0 +1,3 @@
+// planted: does not compile as it stands
+// refused: .
+int main() { return nothing; }

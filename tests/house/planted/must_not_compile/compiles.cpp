@@ -1,0 +1,7 @@
+// planted: compiles
+// refused: static assertion
+int main() {
+#ifdef MUST_NOT_COMPILE
+  static_assert(true);
+#endif
+}

@@ -1,0 +1,6 @@
+// planted: names no reason
+int main() {
+#ifdef MUST_NOT_COMPILE
+  return nothing;
+#endif
+}

@@ -1,0 +1,1 @@
+// planted: not registered in tests/CMakeLists.txt

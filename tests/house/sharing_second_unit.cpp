@@ -1,0 +1,5 @@
+#include "house/sharing_partner.hpp"
+
+namespace sharing::second_unit {
+const partner side = this_side;
+}
