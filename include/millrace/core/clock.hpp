@@ -61,8 +61,8 @@ namespace detail {
 
 /// `now + wait`, held at the clock's end instead of running over it; a NaN wait counts as none.
 template <class TimePoint, class Rep, class Period>
-[[nodiscard]] constexpr TimePoint saturating_deadline(TimePoint now,
-                                                      const std::chrono::duration<Rep, Period>& wait) noexcept {
+[[nodiscard]] constexpr TimePoint saturating_deadline(
+    TimePoint now, const std::chrono::duration<Rep, Period>& wait) noexcept {
   using duration = typename TimePoint::duration;
   using seconds = std::chrono::duration<double>;
   const auto room = (TimePoint::max)() - now;

@@ -2,17 +2,6 @@
 //
 // A condition variable without the mutex: the condition stays lock-free, and only who really sleeps pays.
 //
-//   waiter                               notifier
-//     event_count::waiter me;              make the condition true
-//     while (!condition()) {               events.notify_one();
-//       events.prepare_wait(me);
-//       if (condition()) {
-//         events.cancel_wait(me);
-//         break;
-//       }
-//       events.wait(me);
-//     }
-//
 // Use it when : threads wait for something that lock-free code makes true.
 // Use instead : `channel`, which does the above for you; `std::latch` or `std::barrier` for a meeting.
 // Threads     : any number of waiters and notifiers; a `waiter` belongs to one thread at a time. Once every
@@ -34,11 +23,24 @@
 //               of its own, replaces the epoch: a notify wakes one thread, once, and the next one does not pay
 //               for a sleeper that is already on its way.
 // Checked by  : tests/core/event_count_test.cpp, tests/models/event_count_model.cpp
+//
+// Example:
+//   waiter                               notifier
+//     event_count::waiter me;              make the condition true
+//     while (!condition()) {               events.notify_one();
+//       events.prepare_wait(me);
+//       if (condition()) {
+//         events.cancel_wait(me);
+//         break;
+//       }
+//       events.wait(me);
+//     }
 #pragma once
 
 #include <cassert>
-#include <cstddef>
+#include <chrono>
 #include <cstdint>
+#include <mutex>
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
@@ -46,6 +48,21 @@
 
 namespace millrace {
 inline namespace v0 {
+
+namespace detail {
+
+// why here and not in std_sync: <mutex> is not included for every queue
+template <class Sync>
+struct mutex_of {
+  using type = std::mutex;
+};
+template <class Sync>
+  requires requires { typename Sync::mutex; }
+struct mutex_of<Sync> {
+  using type = typename Sync::mutex;
+};
+
+}  // namespace detail
 
 template <class Sync>
 class basic_event_count {
@@ -106,7 +123,8 @@ class basic_event_count {
 
   /// Sleeps until notified (true) or until the deadline has passed on `clock` (false, and `me` is out of line).
   template <clock Clock>
-  [[nodiscard]] bool wait_until(waiter& me, typename Clock::time_point deadline, clock_ref<Clock> clock) noexcept {
+  [[nodiscard]] bool wait_until(waiter& me, typename Clock::time_point deadline,
+                                clock_ref<Clock> clock) noexcept {
     if (deadline == (Clock::time_point::max)()) {
       wait(me);
       return true;
@@ -122,8 +140,8 @@ class basic_event_count {
       }
     } else {
       // A clock with state wakes its sleepers itself.
-      typename Clock::alarm alarm(clock.get(), deadline, [](void* w) noexcept { expire(*static_cast<waiter*>(w)); },
-                                  &me);
+      typename Clock::alarm alarm(
+          clock.get(), deadline, [](void* w) noexcept { expire(*static_cast<waiter*>(w)); }, &me);
       while (!gate_passed(me)) {
         if (me.gate_.load(std::memory_order_relaxed) == waiter::expired) return !retract(me);
         Sync::park(me.gate_, waiter::sleeping);
@@ -147,7 +165,9 @@ class basic_event_count {
   }
 
   /// How many threads wait, for tests and metrics; out of date as soon as it is read.
-  [[nodiscard]] std::uint32_t waiters_approx() const noexcept { return count_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t waiters_approx() const noexcept {
+    return count_.load(std::memory_order_relaxed);
+  }
 
  private:
   MILLRACE_NOINLINE void wake(std::uint32_t most) noexcept {
@@ -199,10 +219,9 @@ class basic_event_count {
   /// True once notified. Otherwise the gate says "sleeping", and the caller may park on it, or "expired".
   [[nodiscard]] static bool gate_passed(waiter& me) noexcept {
     std::uint32_t now = me.gate_.load(std::memory_order_acquire);  // (4) acquire; pairs with (3)
-    if (now == waiter::closed_gate &&
-        me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed,
-                                         std::memory_order_acquire)) {  // (4) likewise
-      return false;
+    if (now == waiter::closed_gate) {
+      if (me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed)) return false;
+      now = me.gate_.load(std::memory_order_acquire);  // (4) likewise
     }
     return now == waiter::notified;
   }
@@ -224,7 +243,7 @@ class basic_event_count {
   }
 
   typename Sync::template atomic<std::uint32_t> count_{0};
-  typename Sync::mutex mutex_;
+  typename detail::mutex_of<Sync>::type mutex_;
   waiter* first_ = nullptr;  // \ guarded by mutex_
   waiter* last_ = nullptr;   // /
 };

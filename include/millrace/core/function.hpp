@@ -46,7 +46,8 @@ class function<Result(Args...), Capacity> {
              std::is_invocable_r_v<Result, std::decay_t<F>&, Args...>)
   function(F&& f) {  // NOLINT(google-explicit-constructor): a lambda is passed where a function is wanted
     using Held = std::decay_t<F>;
-    static_assert(sizeof(Held) <= Capacity, "function: the callable is larger than Capacity; capture a pointer");
+    static_assert(sizeof(Held) <= Capacity,
+                  "function: the callable is larger than Capacity; capture a pointer");
     static_assert(alignof(Held) <= alignof(std::max_align_t), "function: the callable is over-aligned");
     static_assert(std::is_nothrow_move_constructible_v<Held>, "function: the callable may throw when moved");
     if constexpr (std::is_pointer_v<Held>) {

@@ -5,7 +5,7 @@
 //
 //   atomic<T>           std::atomic's interface
 //   atomic_pair         two adjacent 64-bit words, read apart and exchanged together
-//   mutex               lock(), unlock(); cold paths only
+//   mutex               lock(), unlock(); cold paths only; may be left out, and is std::mutex then
 //   pause()             a breath inside a spin
 //   fence_after_rmw()   a full barrier, given that the caller's last write was a read-modify-write
 //   park(word, old)     sleeps while `word` holds `old`; may return for no reason
@@ -33,10 +33,7 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <mutex>
-#include <thread>
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/word_pair.hpp"
@@ -47,8 +44,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <climits>
 #include <ctime>
+#include <ratio>
+#else
+#include <chrono>
+#include <thread>
 #endif
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -150,7 +150,6 @@ struct std_sync {
 #if MILLRACE_HAS_DWCAS
   using atomic_pair = detail::atomic_pair;
 #endif
-  using mutex = std::mutex;
 
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -180,23 +179,27 @@ struct std_sync {
 #endif
   }
 
+  // why: a template, so that <chrono> is not included for every queue
+  template <class SteadyTimePoint>
   static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old,
-                         std::chrono::steady_clock::time_point limit) noexcept {
+                         SteadyTimePoint limit) noexcept {
 #if defined(__linux__)
-    // libstdc++ and libc++ both read CLOCK_MONOTONIC for steady_clock; so does FUTEX_WAIT_BITSET.
-    const auto since = limit.time_since_epoch();
-    if (since.count() <= 0) return false;
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+    // libstdc++ and libc++ both read CLOCK_MONOTONIC for steady_clock, in nanoseconds; so does FUTEX_WAIT_BITSET.
+    static_assert(std::ratio_equal_v<typename SteadyTimePoint::period, std::nano>);
+    constexpr std::int64_t second = 1'000'000'000;
+    const std::int64_t since = limit.time_since_epoch().count();
+    if (since <= 0) return false;
     timespec at{};
-    at.tv_sec = static_cast<decltype(at.tv_sec)>(seconds.count());
-    at.tv_nsec = static_cast<decltype(at.tv_nsec)>(std::chrono::nanoseconds(since - seconds).count());
+    at.tv_sec = static_cast<decltype(at.tv_sec)>(since / second);
+    at.tv_nsec = static_cast<decltype(at.tv_nsec)>(since % second);
     futex(&word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, old, &at);
-    return std::chrono::steady_clock::now() < limit;
+    return SteadyTimePoint::clock::now() < limit;
 #else
     // why: std::atomic has no wait with a limit, and macOS and Windows each have their own; until one of
     // them is supported in earnest, a timed wait naps there.
-    if (word.load(std::memory_order_acquire) == old) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return std::chrono::steady_clock::now() < limit;
+    if (word.load(std::memory_order_acquire) == old)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return SteadyTimePoint::clock::now() < limit;
 #endif
   }
 
@@ -211,9 +214,10 @@ struct std_sync {
   static bool spinning_helps() noexcept {
 #if defined(__linux__)
     cpu_set_t mine;
-    if (sched_getaffinity(0, sizeof mine, &mine) == 0) return CPU_COUNT(&mine) > 1;
-#endif
+    return sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) > 1;
+#else
     return std::thread::hardware_concurrency() > 1;
+#endif
   }
 
   static std::uint32_t entropy() noexcept {

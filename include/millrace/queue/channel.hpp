@@ -80,11 +80,13 @@ class channel {
     requires stateless_clock<Clock>
       : channel(capacity, clock_ref<Clock>(), policy, std::move(on_drop)) {}
   /// Waits with a limit go by `clock`, which must outlive the channel.
-  channel(std::size_t capacity, clock_ref<Clock> clock, overflow policy = overflow::block, drop_handler on_drop = {})
+  channel(std::size_t capacity, clock_ref<Clock> clock, overflow policy = overflow::block,
+          drop_handler on_drop = {})
       : queue_(capacity), clock_(clock), policy_(policy), on_drop_(std::move(on_drop)) {
     if (policy_ == overflow::drop_oldest && !Queue::many_consumers) {
       detail::fail<std::invalid_argument>(
-          "channel: policy must be block, fail or drop_newest for this queue: with drop_oldest producers pop, and "
+          "channel: policy must be block, fail or drop_newest for this queue: with drop_oldest producers "
+          "pop, and "
           "it allows one consumer");
     }
   }
@@ -215,7 +217,8 @@ class channel {
 
  private:
   static auto into(T& out) noexcept {
-    static_assert(std::is_move_assignable_v<T>, "channel: this T cannot be assigned to; use the pop that returns it");
+    static_assert(std::is_move_assignable_v<T>,
+                  "channel: this T cannot be assigned to; use the pop that returns it");
     return [&out](T&& value) { out = std::move(value); };
   }
 

@@ -76,7 +76,8 @@ struct ring_for<false, T, Options> {
 
 template <class T, class... Options>
 class mpmc_queue {
-  static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>, "mpmc_queue: T must be an object");
+  static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>,
+                "mpmc_queue: T must be an object");
   static_assert(std::is_move_constructible_v<T>, "mpmc_queue: T must be movable");
   static_assert(std::is_nothrow_destructible_v<T>, "mpmc_queue: T's destructor must not throw");
 
@@ -98,8 +99,11 @@ class mpmc_queue {
   /// Room for `capacity` values, 1 .. 2^31, rounded up to a power of two and to at least 2.
   explicit mpmc_queue(std::size_t capacity) : mpmc_queue(capacity, allocator_type()) {}
   mpmc_queue(std::size_t capacity, const allocator_type& allocator)
-      : cells_(detail::rounded_capacity(capacity, "mpmc_queue: capacity must be 1 to 2147483648 (2^31)"), allocator,
-               [](std::uint64_t i, std::uint64_t n) noexcept { return ring::initial(i, n, options::first_position); }),
+      : cells_(detail::rounded_capacity(capacity, "mpmc_queue: capacity must be 1 to 2147483648 (2^31)"),
+               allocator,
+               [](std::uint64_t i, std::uint64_t n) noexcept {
+                 return ring::initial(i, n, options::first_position);
+               }),
         ring_(cells_.data(), cells_.size(), options::first_position) {}
 
   mpmc_queue(const mpmc_queue&) = delete;
@@ -197,8 +201,9 @@ class mpmc_queue {
       if constexpr (arguments::one_rvalue || (arguments::one_value && std::is_trivially_copyable_v<T>)) {
         return offer_word(p, args...);
       } else {
-        static_assert(arguments::one_value || (std::is_trivially_copyable_v<T> && arguments::spared),
-                      "mpmc_queue: a refused push could not give these arguments back; construct the T and push it");
+        static_assert(
+            arguments::one_value || (std::is_trivially_copyable_v<T> && arguments::spared),
+            "mpmc_queue: a refused push could not give these arguments back; construct the T and push it");
         T value(std::forward<Args>(args)...);
         return offer_word(p, value);
       }

@@ -52,7 +52,8 @@ inline namespace v0 {
 
 template <class T, class... Options>
 class spsc_queue {
-  static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>, "spsc_queue: T must be an object");
+  static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>,
+                "spsc_queue: T must be an object");
   static_assert(std::is_nothrow_destructible_v<T>, "spsc_queue: T's destructor must not throw");
 
   using options = detail::queue_options<T, Options...>;
@@ -74,8 +75,8 @@ class spsc_queue {
   /// Room for `capacity` values, 1 .. 2^31, rounded up to a power of two and to at least 2.
   explicit spsc_queue(std::size_t capacity) : spsc_queue(capacity, allocator_type()) {}
   spsc_queue(std::size_t capacity, const allocator_type& allocator)
-      : cells_(detail::rounded_capacity(capacity, "spsc_queue: capacity must be 1 to 2147483648 (2^31)"), allocator,
-               [](std::uint64_t i, std::uint64_t) noexcept { return i; }),
+      : cells_(detail::rounded_capacity(capacity, "spsc_queue: capacity must be 1 to 2147483648 (2^31)"),
+               allocator, [](std::uint64_t i, std::uint64_t) noexcept { return i; }),
         mask_(cells_.size() - 1) {}
 
   spsc_queue(const spsc_queue&) = delete;
@@ -149,7 +150,8 @@ class spsc_queue {
   [[nodiscard]] std::size_t try_pop_n(Out out, std::size_t max) {
     const std::uint64_t from = head_.load(std::memory_order_relaxed);  // relaxed: ours alone
     popping done{*this, 0};
-    for (; done.n < max && has_value(from + done.n * one); ++out) *out = std::move(*at(from + done.n++ * one));
+    for (; done.n < max && has_value(from + done.n * one); ++out)
+      *out = std::move(*at(from + done.n++ * one));
     return done.n;
   }
 
@@ -228,13 +230,15 @@ class spsc_queue {
   template <class... Args>
   outcome offer(Args&&... args) {
     using arguments = detail::arguments<T, Args...>;
-    static_assert(arguments::one_rvalue || arguments::spared, "spsc_queue: the arguments could not be given back");
+    static_assert(arguments::one_rvalue || arguments::spared,
+                  "spsc_queue: the arguments could not be given back");
     std::uint64_t t = tail_.load(std::memory_order_relaxed);
     if ((t & closed_bit) != 0) return outcome::closed;
     if (!has_room(t)) return outcome::full;
     T* const place = at(t);
     ::new (static_cast<void*>(place)) T(std::forward<Args>(args)...);
-    if (tail_.compare_exchange_strong(t, t + one, std::memory_order_release, std::memory_order_relaxed)) {  // (5)
+    if (tail_.compare_exchange_strong(t, t + one, std::memory_order_release,
+                                      std::memory_order_relaxed)) {  // (5)
       return outcome::ok;
     }
     arguments::give_back(std::move(*place), args...);

@@ -13,12 +13,13 @@ namespace detail {
 
 template <class T, class... Args>
 struct arguments {
-  static constexpr bool one_value = sizeof...(Args) == 1 && (std::is_same_v<std::remove_cvref_t<Args>, T> && ...);
+  static constexpr bool one_value =
+      sizeof...(Args) == 1 && (std::is_same_v<std::remove_cvref_t<Args>, T> && ...);
   static constexpr bool one_rvalue = one_value && (std::is_same_v<std::remove_reference_t<Args>, T> && ...) &&
                                      (!std::is_lvalue_reference_v<Args> && ...);
   /// Construction leaves them as they were.
   static constexpr bool spared =
-      ((std::is_lvalue_reference_v<Args> || std::is_trivially_copyable_v<std::remove_cvref_t<Args>>)&&...);
+      ((std::is_lvalue_reference_v<Args> || std::is_trivially_copyable_v<std::remove_cvref_t<Args>>) && ...);
 
   /// Puts `value` back where it came from. False: impossible.
   static bool give_back(T&& value, std::remove_reference_t<Args>&... args) {

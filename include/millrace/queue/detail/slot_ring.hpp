@@ -1,7 +1,7 @@
 // SlotRing: a bounded FIFO of any movable type, stored in place, in which no thread ever waits long for another.
 //
 //   cell     [ state : 64 ][ storage of one T ]
-//   state    [ position : 60 | closed : 1 | tag : 3 ]
+//   state    [ position : 60 | closed : 1 | tag : 3 ]     the tag of FREE is free_cell, the others' their names
 //
 //   FREE(p)     position p may be claimed here       push  FREE(p) -> WRITING(p), construct, -> FULL(p)
 //   WRITING(p)  a producer constructs its value      pop   FULL(p) -> READING(p), move out, -> FREE(p + n)
@@ -48,7 +48,7 @@ namespace detail {
 
 template <class T, class Sync, class Backoff, unsigned Patience>
 class slot_ring {
-  enum tag : std::uint64_t { FREE, WRITING, FULL, READING, BUSY };
+  enum tag : std::uint64_t { free_cell, writing, full, reading, busy };
 
  public:
   class cell {
@@ -56,7 +56,7 @@ class slot_ring {
     explicit cell(std::uint64_t state) noexcept : state_(state) {}
     /// Destroys the value, if there is one. Nobody else may look at the cell any more.
     ~cell() {
-      if ((state_.load(std::memory_order_relaxed) & tag_bits) == FULL) value().~T();
+      if ((state_.load(std::memory_order_relaxed) & tag_bits) == full) value().~T();
     }
 
    private:
@@ -72,8 +72,9 @@ class slot_ring {
       : cells_(cells), mask_(n - 1), tail_(first), head_(first) {}
 
   /// What cell `index` holds before position `first` is claimed.
-  [[nodiscard]] static std::uint64_t initial(std::uint64_t index, std::uint64_t n, std::uint64_t first) noexcept {
-    return at(first + ((index - first) & (n - 1)), FREE);
+  [[nodiscard]] static std::uint64_t initial(std::uint64_t index, std::uint64_t n,
+                                             std::uint64_t first) noexcept {
+    return at(first + ((index - first) & (n - 1)), free_cell);
   }
 
   // The verbs take a cursor: begin with tail() or head(), use it for a batch, hand it to settle_*().
@@ -85,7 +86,7 @@ class slot_ring {
   /// full, if a push would find it so; ok promises nothing.
   [[nodiscard]] outcome look(std::uint64_t p) const noexcept {
     const std::uint64_t s = cells_[p & mask_].state_.load(std::memory_order_seq_cst);
-    return distance(s, p) < 0 && (s & (tag_bits | closed_bit)) == FULL ? outcome::full : outcome::ok;
+    return distance(s, p) < 0 && (s & (tag_bits | closed_bit)) == full ? outcome::full : outcome::ok;
   }
 
   /// `make(place)` constructs a T there. `give_back(T&&)` is called when the answer is not ok although `make`
@@ -116,7 +117,7 @@ class slot_ring {
         c.value().~T();
         ring.leave(c, state);
       }
-    } const at_the_end{*this, cells_[h & mask_], at(h, READING)};
+    } const at_the_end{*this, cells_[h & mask_], at(h, reading)};
     ++h;
     take(std::move(at_the_end.c.value()));
     return outcome::ok;
@@ -129,9 +130,10 @@ class slot_ring {
       cell& c = cells_[p & mask_];
       std::uint64_t s = c.state_.load(std::memory_order_relaxed);
       const std::int64_t ahead = distance(s, p);
-      if (ahead < 0 || (s & ~closed_bit) == at(p, FREE)) {
+      if (ahead < 0 || (s & ~closed_bit) == at(p, free_cell)) {
         if ((s & closed_bit) != 0) return;
-        if (c.state_.compare_exchange_strong(s, s | closed_bit, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+        if (c.state_.compare_exchange_strong(s, s | closed_bit, std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
           return;
         }
         continue;
@@ -162,8 +164,8 @@ class slot_ring {
     for (unsigned waited = 0;;) {
       cell& c = cells_[p & mask_];
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (3) pairs with (6)
-      if (s == at(p, FREE)) {
-        if (c.state_.compare_exchange_strong(s, at(p, WRITING), std::memory_order_seq_cst,
+      if (s == at(p, free_cell)) {
+        if (c.state_.compare_exchange_strong(s, at(p, writing), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
           advance(tail_, p + 1);
           return outcome::ok;
@@ -175,7 +177,7 @@ class slot_ring {
       if (ahead < 0) {
         if ((s & closed_bit) != 0) return outcome::closed;
         const std::uint64_t t = s & tag_bits;
-        if (t == FULL || t == WRITING) return outcome::full;
+        if (t == full || t == writing) return outcome::full;
         // READING(p - n), or BUSY
         if (waited < Patience) {
           ++waited;
@@ -183,14 +185,14 @@ class slot_ring {
           continue;
         }
         waited = 0;
-        if (c.state_.compare_exchange_strong(s, at(p, BUSY), std::memory_order_seq_cst,
+        if (c.state_.compare_exchange_strong(s, at(p, busy), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
           advance(tail_, ++p);
           if (++given_up > mask_) return outcome::full;
         }
         continue;
       }
-      if (s == (at(p, FREE) | closed_bit)) return outcome::closed;
+      if (s == (at(p, free_cell) | closed_bit)) return outcome::closed;
       p = next_tail(p, s, ahead);
       waited = 0;
     }
@@ -204,8 +206,8 @@ class slot_ring {
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (4) pairs with (5)
       const std::int64_t ahead = distance(s, h);
       const std::uint64_t t = s & tag_bits;
-      if (ahead == 0 && t == FULL) {
-        if (c.state_.compare_exchange_strong(s, retag(s, READING), std::memory_order_seq_cst,
+      if (ahead == 0 && t == full) {
+        if (c.state_.compare_exchange_strong(s, retag(s, reading), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
           advance(head_, h + 1);
           return outcome::ok;
@@ -214,17 +216,17 @@ class slot_ring {
         continue;
       }
       // READING or BUSY of an earlier position: nobody has claimed h yet
-      if (ahead < 0 || (ahead == 0 && t == FREE)) {
+      if (ahead < 0 || (ahead == 0 && t == free_cell)) {
         return (s & closed_bit) != 0 ? outcome::closed : outcome::empty;
       }
-      if (ahead == 0 && t == WRITING) {
+      if (ahead == 0 && t == writing) {
         if (waited < Patience) {
           ++waited;
           Sync::pause();
           continue;
         }
         waited = 0;
-        if (c.state_.compare_exchange_strong(s, retag(s, BUSY), std::memory_order_relaxed)) {
+        if (c.state_.compare_exchange_strong(s, retag(s, busy), std::memory_order_relaxed)) {
           advance(head_, ++h);
         }
         continue;
@@ -244,24 +246,25 @@ class slot_ring {
       ~leaving() {
         if (!made) ring.leave(c, state);
       }
-    } guard{*this, c, at(p, WRITING)};
+    } guard{*this, c, at(p, writing)};
     make(static_cast<void*>(c.storage_));
     guard.made = true;
   }
 
   /// False: a consumer gave the position up; the cell is BUSY and still ours.
   [[nodiscard]] bool publish(cell& c, std::uint64_t p) noexcept {
-    std::uint64_t s = at(p, WRITING);
-    while (!c.state_.compare_exchange_strong(s, retag(s, FULL), std::memory_order_release,  // (5) pairs with (4)
+    std::uint64_t s = at(p, writing);
+    while (!c.state_.compare_exchange_strong(s, retag(s, full),
+                                             std::memory_order_release,  // (5) pairs with (4)
                                              std::memory_order_relaxed)) {
-      if ((s & tag_bits) == BUSY) return false;
+      if ((s & tag_bits) == busy) return false;
     }
     return true;
   }
 
   /// Leaves a cell that we hold: `s`, unless it has become BUSY or closed meanwhile.
   void leave(cell& c, std::uint64_t s) noexcept {
-    while (!c.state_.compare_exchange_strong(s, retag(s, FREE) + ((mask_ + 1) << position_shift),
+    while (!c.state_.compare_exchange_strong(s, retag(s, free_cell) + ((mask_ + 1) << position_shift),
                                              std::memory_order_release, std::memory_order_relaxed)) {  // (6)
     }
   }
@@ -297,7 +300,7 @@ class slot_ring {
         c.value().~T();
         ring.leave(c, state);
       }
-    } const at_the_end{*this, cells_[p & mask_], at(p, BUSY)};
+    } const at_the_end{*this, cells_[p & mask_], at(p, busy)};
     value.emplace(std::move(at_the_end.c.value()));
   }
 
@@ -305,7 +308,7 @@ class slot_ring {
   // in any case everything up to q - n has.
   [[nodiscard]] std::uint64_t next_tail(std::uint64_t p, std::uint64_t s, std::int64_t ahead) const noexcept {
     const std::uint64_t q = p + static_cast<std::uint64_t>(ahead);
-    return later(later(p + 1, (s & tag_bits) != FREE ? q + 1 : q - mask_), tail());
+    return later(later(p + 1, (s & tag_bits) != free_cell ? q + 1 : q - mask_), tail());
   }
 
   // A value at position x keeps every claim below x + n. So if q has been claimed, no value is left at or
@@ -313,7 +316,7 @@ class slot_ring {
   // ahead of the head.
   [[nodiscard]] std::uint64_t next_head(std::uint64_t h, std::uint64_t t, std::int64_t ahead) const noexcept {
     const std::uint64_t q = h + static_cast<std::uint64_t>(ahead);
-    return later(later(h + 1, t != FREE ? q - mask_ : q - mask_ - (mask_ + 1)), head());
+    return later(later(h + 1, t != free_cell ? q - mask_ : q - mask_ - (mask_ + 1)), head());
   }
 
   [[nodiscard]] static std::uint64_t later(std::uint64_t a, std::uint64_t b) noexcept {

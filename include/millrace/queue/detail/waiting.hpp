@@ -99,7 +99,8 @@ class alignas(hot_separation) waiting_room {
   template <class Attempt>
   outcome spin(outcome blocked, Attempt& attempt) {
     if (!spinning_helps_) return blocked;
-    const std::uint32_t usual = usual_spins_.load(std::memory_order_relaxed);  // a guess, whoever wrote it last
+    const std::uint32_t usual =
+        usual_spins_.load(std::memory_order_relaxed);  // a guess, whoever wrote it last
     const std::uint32_t most = 2 * usual + least_spins < most_spins ? 2 * usual + least_spins : most_spins;
     for (std::uint32_t i = 0; i < most; ++i) {
       for (unsigned p = 0; p < pauses_per_spin; ++p) Sync::pause();

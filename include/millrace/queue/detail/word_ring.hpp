@@ -114,7 +114,8 @@ class word_ring {
       if (ahead < 0 || (s & ~closed_bit) == free_at(p)) {
         if ((s & closed_bit) != 0) return;
         word_pair expected{s, c.second(std::memory_order_relaxed)};
-        if (c.compare_exchange(expected, {s | closed_bit, expected.second}, std::memory_order_seq_cst)) return;
+        if (c.compare_exchange(expected, {s | closed_bit, expected.second}, std::memory_order_seq_cst))
+          return;
         continue;
       }
       p = next_tail(p, s, ahead);
