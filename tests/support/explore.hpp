@@ -74,22 +74,22 @@ struct site {
 };
 
 struct options {
-  int preemptions = 2;               // switches away from a thread that could go on
-  int stale_reads = 2;               // loads that read something else than the newest store
-  int frozen = 0;                    // threads that may stop for good, at any step
-  std::uint64_t executions = 0;      // 0: all there are within the bounds; otherwise as many, at random
-  std::uint64_t seed = 1;            // for random ones
-  std::uint64_t most_steps = 4000;   // more is called a livelock
-  double seconds = 0;                // 0: no limit; otherwise exhaustion may be cut short (verdict::complete)
-  const site* weakened = nullptr;    // this order, and no other, is one step weaker
-  std::set<site>* sites = nullptr;   // collects the orders met that are stronger than relaxed
+  int preemptions = 2;              // switches away from a thread that could go on
+  int stale_reads = 2;              // loads that read something else than the newest store
+  int frozen = 0;                   // threads that may stop for good, at any step
+  std::uint64_t executions = 0;     // 0: all there are within the bounds; otherwise as many, at random
+  std::uint64_t seed = 1;           // for random ones
+  std::uint64_t most_steps = 4000;  // more is called a livelock
+  double seconds = 0;               // 0: no limit; otherwise exhaustion may be cut short (verdict::complete)
+  const site* weakened = nullptr;   // this order, and no other, is one step weaker
+  std::set<site>* sites = nullptr;  // collects the orders met that are stronger than relaxed
 };
 
 struct verdict {
   bool ok = true;
   bool complete = true;  // the bounded tree was walked to its end
   std::uint64_t executions = 0;
-  std::string failure;   // what went wrong, and the schedule that shows it
+  std::string failure;  // what went wrong, and the schedule that shows it
 };
 
 namespace detail {
@@ -97,10 +97,11 @@ namespace detail {
 using clock_type = std::uint16_t;
 
 struct view {
-  std::array<clock_type, most_locations> store{};  // oldest store of each location that may still be read
+  std::array<clock_type, most_locations> store{};   // oldest store of each location that may still be read
   std::array<clock_type, most_threads> happened{};  // of each thread, how much has happened before
   void join(const view& o, int locations) {
-    for (int i = 0; i < locations; ++i) store[std::size_t(i)] = std::max(store[std::size_t(i)], o.store[std::size_t(i)]);
+    for (int i = 0; i < locations; ++i)
+      store[std::size_t(i)] = std::max(store[std::size_t(i)], o.store[std::size_t(i)]);
     for (std::size_t i = 0; i < happened.size(); ++i) happened[i] = std::max(happened[i], o.happened[i]);
   }
 };
@@ -177,9 +178,9 @@ class context {
 
 struct thread {
   state at = state::done;
-  view sees;             // what has happened for it
+  view sees;  // what has happened for it
   const void* waits_on = nullptr;
-  bool woken = false;    // by unpark, as opposed to its limit
+  bool woken = false;  // by unpark, as opposed to its limit
   context where;
 };
 
@@ -261,7 +262,8 @@ class engine {
     ++preemptions;
     change_to(next);
   }
-  std::uint32_t keep(std::uint32_t n) {  // random mode's bias towards going on, on the trail so that it replays
+  std::uint32_t keep(
+      std::uint32_t n) {  // random mode's bias towards going on, on the trail so that it replays
     if (n <= 1) return 0;
     if (depth == trail.size()) trail.push_back({0, n});
     return trail[depth++].taken;
@@ -441,7 +443,8 @@ class engine {
 
   /// `change(old)` gives what to write, or nothing.
   template <class Change>
-  stored exchange(location& l, std::memory_order success, std::memory_order failure, const site& s, Change change) {
+  stored exchange(location& l, std::memory_order success, std::memory_order failure, const site& s,
+                  Change change) {
     success = weakened(success, s);
     if (failure != std::memory_order_relaxed) failure = weakened(failure, {s.file, s.line, "failure"});
     step(s);
@@ -562,7 +565,8 @@ class engine {
       }
       world->finish();
       delete world;
-      if (plain_instances != 0) fail("leak: " + std::to_string(plain_instances) + " values were not destroyed");
+      if (plain_instances != 0)
+        fail("leak: " + std::to_string(plain_instances) + " values were not destroyed");
     } catch (const stop&) {
     }
   }
@@ -593,7 +597,9 @@ class atomic {
   T load(std::memory_order o, EXPLORE_HERE) const {
     return value(detail::now().load(at(), at().first_id, o, {file, line, ""}).first);
   }
-  void store(T v, std::memory_order o, EXPLORE_HERE) { detail::now().store(at(), bits(v), o, {file, line, ""}); }
+  void store(T v, std::memory_order o, EXPLORE_HERE) {
+    detail::now().store(at(), bits(v), o, {file, line, ""});
+  }
   T exchange(T v, std::memory_order o, EXPLORE_HERE) {
     return modify(o, file, line, [&](T) { return v; });
   }
@@ -676,11 +682,11 @@ class atomic_pair {
   }
   bool compare_exchange(word_pair& expected, word_pair to, std::memory_order o, EXPLORE_HERE) {
     bool done = false;
-    const auto old = detail::now().exchange(at(), o, std::memory_order_relaxed, {file, line, ""},
-                                            [&](const detail::stored& s, word_pair& w) {
-                                              w = to;
-                                              return done = s.first == expected.first && s.second == expected.second;
-                                            });
+    const auto old = detail::now().exchange(
+        at(), o, std::memory_order_relaxed, {file, line, ""}, [&](const detail::stored& s, word_pair& w) {
+          w = to;
+          return done = s.first == expected.first && s.second == expected.second;
+        });
     if (!done) expected = {old.first, old.second};
     return done;
   }
@@ -758,7 +764,8 @@ class plain {
   T get() const {
     auto& e = detail::now();
     const auto& seen = e.me().sees.happened;
-    if (seen[std::size_t(writer_)] < written_) e.fail("data race: read of a value that another thread just wrote");
+    if (seen[std::size_t(writer_)] < written_)
+      e.fail("data race: read of a value that another thread just wrote");
     read_[std::size_t(e.running)] = seen[std::size_t(e.running)];
     return value_;
   }
@@ -822,7 +829,9 @@ struct sync {
     if (!in_time) time() = 1;
     return in_time;
   }
-  static void unpark(atomic<std::uint32_t>& word, EXPLORE_HERE) { detail::now().unpark(word.at(), {file, line, ""}); }
+  static void unpark(atomic<std::uint32_t>& word, EXPLORE_HERE) {
+    detail::now().unpark(word.at(), {file, line, ""});
+  }
   static bool spinning_helps() { return false; }
   static std::uint32_t entropy() { return 1; }
 

@@ -2,6 +2,7 @@
 //
 //   PROGRAM             explores every world; exit status 1 if one fails
 //   PROGRAM --deep      with wider bounds, for `./run check models`
+//   PROGRAM --until-failure   stops at the first world that fails; for the planted faults of tests/mutants
 //   PROGRAM --weaken    weakens every memory order met, one at a time; each must make some world fail. Exit status
 //                       1 if one does not: then it is stronger than it needs to be, or a world is missing
 #pragma once
@@ -36,7 +37,7 @@ entry world(const char* name, explore::options bounds, double deep_seconds = 60)
   return {name, &explore::exhaust<World>, bounds, deep};
 }
 
-inline int explore_all(const std::vector<entry>& worlds, bool deep) {
+inline int explore_all(const std::vector<entry>& worlds, bool deep, bool until_failure) {
   int failed = 0;
   std::uint64_t total = 0;
   const auto begin = std::chrono::steady_clock::now();
@@ -55,6 +56,7 @@ inline int explore_all(const std::vector<entry>& worlds, bool deep) {
     if (!v.ok) {
       std::printf("%s\n", v.failure.c_str());
       ++failed;
+      if (until_failure) break;
     }
     std::fflush(stdout);
   }
@@ -93,12 +95,12 @@ inline int weaken_all(const std::vector<entry>& worlds, const char* part_of_path
       }
     }
     if (by.empty()) ++survived;
-    std::printf("%-40s %-8s after %9llu executions  %s\n", s.name().c_str(), by.empty() ? "SURVIVED" : "caught",
-                static_cast<unsigned long long>(executions), by.c_str());
+    std::printf("%-40s %-8s after %9llu executions  %s\n", s.name().c_str(),
+                by.empty() ? "SURVIVED" : "caught", static_cast<unsigned long long>(executions), by.c_str());
     std::fflush(stdout);
   }
-  std::printf("%d memory orders weakened one at a time, %d caught, %d survived\n", weakened, weakened - survived,
-              survived);
+  std::printf("%d memory orders weakened one at a time, %d caught, %d survived\n", weakened,
+              weakened - survived, survived);
   return survived == 0 && weakened > 0 ? 0 : 1;
 }
 
@@ -106,11 +108,11 @@ inline int weaken_all(const std::vector<entry>& worlds, const char* part_of_path
 inline int main(int argc, char** argv, const std::vector<entry>& worlds, const char* part_of_path) {
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "--weaken") return weaken_all(worlds, part_of_path);
-  if (!word.empty() && word != "--deep") {
-    std::fprintf(stderr, "usage: %s [--deep | --weaken]\n", argv[0]);
+  if (!word.empty() && word != "--deep" && word != "--until-failure") {
+    std::fprintf(stderr, "usage: %s [--deep | --weaken | --until-failure]\n", argv[0]);
     return 2;
   }
-  return explore_all(worlds, word == "--deep");
+  return explore_all(worlds, word == "--deep", word == "--until-failure");
 }
 
 }  // namespace model

@@ -102,7 +102,7 @@ class small_history {
         if (search(with, queue, closed)) return true;
         queue.push_front(o.value);
       } else {
-        const bool fits = o.result == outcome::full     ? !closed && (!exact_full_ || queue.size() == capacity_)
+        const bool fits = o.result == outcome::full ? !closed && (!exact_full_ || queue.size() == capacity_)
                           : o.result == outcome::empty  ? !closed && queue.empty()
                           : o.result == outcome::closed ? closed && (o.verb_ == verb::push || queue.empty())
                                                         : false;
@@ -117,9 +117,10 @@ class small_history {
     for (const op& o : ops_) {
       s += "\n    thread " + std::to_string(o.start.thread) + " steps " + std::to_string(o.start.step) + "-" +
            std::to_string(o.end.step) + ": " +
-           (o.verb_ == verb::push  ? "push " + std::to_string(o.value)
-            : o.verb_ == verb::pop ? "pop " + (o.result == millrace::outcome::ok ? std::to_string(o.value) : "")
-                                   : "close") +
+           (o.verb_ == verb::push ? "push " + std::to_string(o.value)
+            : o.verb_ == verb::pop
+                ? "pop " + (o.result == millrace::outcome::ok ? std::to_string(o.value) : "")
+                : "close") +
            " -> " + (o.done ? millrace::to_string(o.result) : "never returned");
     }
     return s;

@@ -1,0 +1,190 @@
+// Histories of the real queues, recorded and judged: every shape of crew, capacities from the smallest to a
+// thousand, with and without threads frozen at random instructions. MILLRACE_SOAK=1 keeps on for
+// MILLRACE_SOAK_SECONDS (600).
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "millrace/queue/channel.hpp"
+#include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/options.hpp"
+#include "millrace/queue/spsc_queue.hpp"
+#include "support/catch.hpp"
+#include "support/history.hpp"
+#include "support/watched.hpp"
+
+namespace {
+
+using millrace::channel;
+using millrace::mpmc_queue;
+using millrace::outcome;
+using millrace::spsc_queue;
+using millrace::use_patience;
+using support::full_rule;
+using support::recording;
+using support::shape;
+using support::tally;
+
+/// A value of 64 bytes, every word of which tells whether it is torn.
+struct parcel {
+  std::uint64_t words[8];
+  explicit parcel(std::uint64_t value) {
+    for (std::uint64_t& word : words) word = value;
+  }
+  parcel() : parcel(0) {}
+  [[nodiscard]] std::uint64_t value() const {
+    for (const std::uint64_t word : words) {
+      if (word != words[0]) return ~std::uint64_t{0};  // nobody pushed that
+    }
+    return words[0];
+  }
+};
+
+template <class Queue>
+class parcels {
+ public:
+  explicit parcels(std::size_t capacity) : queue_(capacity) {}
+  [[nodiscard]] std::size_t capacity() const { return queue_.capacity(); }
+  bool try_push(std::uint64_t value) { return queue_.try_push(parcel(value)); }
+  std::optional<std::uint64_t> try_pop() {
+    const std::optional<parcel> got = queue_.try_pop();
+    if (!got) return std::nullopt;
+    return got->value();
+  }
+
+ private:
+  Queue queue_;
+};
+
+template <class Channel>
+class parcel_channel {
+ public:
+  explicit parcel_channel(std::size_t capacity) : channel_(capacity) {}
+  [[nodiscard]] std::size_t capacity() const { return channel_.capacity(); }
+  outcome try_push(std::uint64_t value) { return channel_.try_push(parcel(value)); }
+  outcome push(std::uint64_t value) { return channel_.push(parcel(value)); }
+  outcome try_pop(std::uint64_t& value) {
+    parcel got;
+    return unpack(channel_.try_pop(got), got, value);
+  }
+  outcome pop(std::uint64_t& value) {
+    parcel got;
+    return unpack(channel_.pop(got), got, value);
+  }
+  void close() { channel_.close(); }
+
+ private:
+  static outcome unpack(outcome answer, const parcel& got, std::uint64_t& value) {
+    if (answer == outcome::ok) value = got.value();
+    return answer;
+  }
+  Channel channel_;
+};
+
+/// The verbs that wait, behind the names that the recorder calls.
+template <class Channel>
+class waiting {
+ public:
+  static constexpr bool waits = true;
+  explicit waiting(std::size_t capacity) : channel_(capacity) {}
+  [[nodiscard]] std::size_t capacity() const { return channel_.capacity(); }
+  outcome try_push(std::uint64_t value) { return channel_.push(std::move(value)); }
+  outcome try_pop(std::uint64_t& value) { return channel_.pop(value); }
+  void close() { channel_.close(); }
+
+ private:
+  Channel channel_;
+};
+
+const std::vector<shape> every_shape = {{1, 1}, {2, 2}, {4, 4}, {1, 4}, {4, 1}};
+const std::vector<shape> one_each = {{1, 1}};
+
+double soak_seconds() {
+  const char* wish = std::getenv("MILLRACE_SOAK");
+  if (wish == nullptr || std::string(wish) == "0") return 0;
+  const char* seconds = std::getenv("MILLRACE_SOAK_SECONDS");
+  return seconds == nullptr ? 600 : std::atof(seconds);
+}
+
+// `operations` over all shapes and capacities, with and without freezes; in a soak again and again with new
+// seeds for `share` of its time.
+template <class Queue>
+void trial(const char* name, full_rule rule, std::size_t operations, double share,
+           const std::vector<shape>& shapes = every_shape) {
+  using clock = std::chrono::steady_clock;
+  if (support::watched) operations /= 10;
+  const auto end = clock::now() + std::chrono::duration<double>(soak_seconds() * share);
+  tally sum;
+  std::uint64_t seed = 20'000;
+  do {
+    for (const shape crew : shapes) {
+      for (const std::size_t capacity :
+           {std::size_t{1}, std::size_t{2}, std::size_t{8}, std::size_t{64}, std::size_t{1024}}) {
+        for (const bool freeze : {false, true}) {
+          recording plan;
+          plan.crew = crew;
+          plan.capacity = capacity;
+          // Freezes cost time; a third of the operations is recorded with them.
+          plan.operations = operations / shapes.size() / 15 * (freeze ? 1 : 2);
+          plan.seed = ++seed;
+          plan.freeze = freeze;
+          plan.full = rule;
+          const tally t = support::record<Queue>(plan);
+          sum += t;
+          if (t.found != support::fault::none) {
+            FAIL(name << ", " << describe(crew) << ", capacity " << capacity << (freeze ? ", frozen" : "")
+                      << ": " << t.message);
+          }
+        }
+      }
+    }
+  } while (clock::now() < end);
+  std::printf("%-34s %s, seeds 20001 to %llu\n", name, describe(sum).c_str(),
+              static_cast<unsigned long long>(seed));
+  CHECK(sum.operations >= operations);
+  CHECK(sum.popped >= operations / 50);
+  if (std::string(name).find("pop") == std::string::npos) {
+    CHECK(sum.full > 0);
+    CHECK(sum.empty > 0);
+  }
+}
+
+using words = mpmc_queue<std::uint64_t>;
+using slots = mpmc_queue<parcel>;
+using hasty_slots = mpmc_queue<parcel, use_patience<1>>;
+
+}  // namespace
+
+TEST_CASE("histories of mpmc_queue, words") {
+  trial<words>("mpmc_queue, words", full_rule::exact, 3'000'000, 0.25);
+}
+
+TEST_CASE("histories of mpmc_queue, 64 bytes in place") {
+  trial<parcels<slots>>("mpmc_queue, 64 bytes", full_rule::places, 2'000'000, 0.2);
+}
+
+TEST_CASE("histories of mpmc_queue, 64 bytes in place, nobody waits for anybody") {
+  trial<parcels<hasty_slots>>("mpmc_queue, 64 bytes, patience 1", full_rule::places, 2'000'000, 0.2);
+}
+
+TEST_CASE("histories of spsc_queue") {
+  trial<spsc_queue<std::uint64_t>>("spsc_queue", full_rule::exact, 1'500'000, 0.05, one_each);
+}
+
+TEST_CASE("histories of channel, verbs that do not wait") {
+  trial<channel<std::uint64_t>>("channel, try_push and try_pop", full_rule::exact, 700'000, 0.05);
+  trial<parcel_channel<channel<parcel, hasty_slots>>>("channel, 64 bytes, patience 1", full_rule::places,
+                                                      500'000, 0.05);
+}
+
+TEST_CASE("histories of channel, verbs that wait") {
+  trial<waiting<channel<std::uint64_t>>>("channel, push and pop", full_rule::exact, 500'000, 0.1);
+  trial<waiting<parcel_channel<channel<parcel, hasty_slots>>>>("channel, 64 bytes, push and pop",
+                                                               full_rule::exact, 300'000, 0.05);
+  trial<waiting<channel<std::uint64_t, spsc_queue<std::uint64_t>>>>(
+      "channel of spsc_queue, push and pop", full_rule::exact, 200'000, 0.05, one_each);
+}

@@ -1,0 +1,32 @@
+// Counts what the whole program takes from the free store. Replaces operator new, so one file of a program may
+// include it, and only one.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace support {
+inline std::atomic<long> allocations{0};
+
+inline void* counted_allocation(std::size_t size, std::size_t align) {
+  ++allocations;
+  // aligned_alloc wants a multiple of the alignment
+  void* const p = std::aligned_alloc(align, (size + align - 1) / align * align);
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+}  // namespace support
+
+// why noinline: g++ takes an inlined free() for a mismatch with the operator new that it did not inline
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  return support::counted_allocation(size, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t align) {
+  return support::counted_allocation(size, static_cast<std::size_t>(align));
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
