@@ -16,8 +16,8 @@ using millrace::overflow;
 using namespace std::chrono_literals;
 
 template <class T>
-using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>, millrace::use_backoff<millrace::no_backoff>,
-                                   millrace::use_patience<0>>;
+using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>,
+                                   millrace::use_backoff<millrace::no_backoff>, millrace::use_patience<0>>;
 template <class T, class Queue = queue<T>>
 using channel = millrace::channel<T, Queue, explore::clock>;
 
@@ -85,8 +85,9 @@ struct closing {
       for (int k = 0; k < Values; ++k) {
         value v(1u + unsigned(k));
         const outcome result = ch.push(std::move(v));
-        explore::check(result == outcome::ok || (result == outcome::closed && std::uint64_t(v) == 1u + unsigned(k)),
-                       "accepted, or refused and untouched");
+        explore::check(
+            result == outcome::ok || (result == outcome::closed && std::uint64_t(v) == 1u + unsigned(k)),
+            "accepted, or refused and untouched");
         if (result == outcome::ok) in += 1u + unsigned(k);
       }
     } else {
@@ -137,7 +138,9 @@ struct news_of_the_end {
     if (i == 0) {
       last_words.set(1);
       ch.close();
-    } else if (i == 1 ? ch.is_closed() : i == 2 ? ch.try_pop(v) == outcome::closed : ch.try_push(std::move(v)) == outcome::closed) {
+    } else if (i == 1   ? ch.is_closed()
+               : i == 2 ? ch.try_pop(v) == outcome::closed
+                        : ch.try_push(std::move(v)) == outcome::closed) {
       explore::check(last_words.get() == 1, "what was written before close is visible");
     }
   }
@@ -176,7 +179,8 @@ struct thrown_inside {
         }
       }
     } else if (i == 1) {
-      for (std::uint64_t k = 0; k < 3; ++k) explore::check(ch.push(in_place(k)) == outcome::ok, "it gets its place");
+      for (std::uint64_t k = 0; k < 3; ++k)
+        explore::check(ch.push(in_place(k)) == outcome::ok, "it gets its place");
     } else {
       for (std::uint64_t k = 0; k < 3; ++k) {
         in_place v(9);
@@ -198,7 +202,8 @@ struct dropping {
     std::uint64_t v = 0;
     for (std::uint64_t k = 0; k < 2; ++k) {
       if (i < 2) {
-        explore::check(ch.push(10 * std::uint64_t(i) + k) == outcome::ok, "a push that drops always succeeds");
+        explore::check(ch.push(10 * std::uint64_t(i) + k) == outcome::ok,
+                       "a push that drops always succeeds");
       } else if (ch.try_pop(v) == outcome::ok) {
         ++out;
       }
@@ -236,8 +241,10 @@ int main(int argc, char** argv) {
           world<thrown_inside>("thrown inside", {.preemptions = 2, .stale_reads = 0}),
           world<dropping<overflow::drop_oldest>>("drop oldest", {.preemptions = 2, .stale_reads = 0}),
           world<dropping<overflow::drop_newest>>("drop newest", {.preemptions = 2, .stale_reads = 0}),
-          world<flow<words, 2, 2, 4>>("words 2P2C, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
-          world<flow<slots, 2, 2, 4>>("slots 2P2C, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
+          world<flow<words, 2, 2, 4>>("words 2P2C, random",
+                                      {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
+          world<flow<slots, 2, 2, 4>>("slots 2P2C, random",
+                                      {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
           world<closing<slots, 2, 2, 2>>("slots closing 2P2C, random",
                                          {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },

@@ -108,8 +108,8 @@ struct limits : tokens {
       events.cancel_wait(me);
       got = true;
     } else {
-      const bool woken = events.wait_until<explore::clock>(me, explore::clock::time_point(std::chrono::nanoseconds(1)),
-                                                           millrace::clock_ref<explore::clock>());
+      const bool woken = events.wait_until<explore::clock>(
+          me, explore::clock::time_point(std::chrono::nanoseconds(1)), millrace::clock_ref<explore::clock>());
       got = take();
       // The contract: who was woken and does not use it says so to the next.
       if (woken && !got) events.notify_one();

@@ -18,8 +18,8 @@ using millrace::outcome;
 using millrace::detail::channel_access;
 
 template <class T, class... Options>
-using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>, millrace::use_backoff<millrace::no_backoff>,
-                                   Options...>;
+using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>,
+                                   millrace::use_backoff<millrace::no_backoff>, Options...>;
 
 /// What travels through a SlotRing: a value that races if its cell is ever shared, and leaks if it is ever lost.
 struct in_place {
@@ -45,7 +45,9 @@ struct by_pointer {
 
 template <>
 struct millrace::word_traits<by_pointer> {
-  static std::uint64_t peek(const by_pointer& b) noexcept { return reinterpret_cast<std::uintptr_t>(b.p.get()); }
+  static std::uint64_t peek(const by_pointer& b) noexcept {
+    return reinterpret_cast<std::uintptr_t>(b.p.get());
+  }
   static void release(by_pointer& b) noexcept { static_cast<void>(b.p.release()); }
   static by_pointer adopt(std::uint64_t w) noexcept {
     return by_pointer(std::unique_ptr<in_place>(reinterpret_cast<in_place*>(w)));
@@ -101,7 +103,8 @@ template <class Queue>
 struct two_and_two : recorded<Queue> {
   static constexpr int threads = 4;
   void thread(int i) {
-    for (std::uint64_t k = 0; k < 2; ++k) std::ignore = i < 2 ? this->push(10 * std::uint64_t(i) + k + 1) : this->pop();
+    for (std::uint64_t k = 0; k < 2; ++k)
+      std::ignore = i < 2 ? this->push(10 * std::uint64_t(i) + k + 1) : this->pop();
   }
 };
 
@@ -302,26 +305,33 @@ int main(int argc, char** argv) {
           world<two_and_two<word_queue>>("word 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
           world<round_and_round<word_queue>>("word round and round", {.preemptions = 2, .stale_reads = 1}),
           world<closing<word_queue>>("word closing", {.preemptions = 2, .stale_reads = 1}),
-          world<one_stops_for_good<bare_words>>("word stopped", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<one_stops_for_good<bare_words>>("word stopped",
+                                                {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<room_is_heard_of<word_queue>>("word room", {.preemptions = 4, .stale_reads = 4}),
           world<two_queues<word_queue>>("word two queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_full_queues<word_queue>>("word two full queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_closings<word_queue>>("word two closings", {.preemptions = 3, .stale_reads = 2}),
-          world<two_and_two<word_queue>>("word 2P2C, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<two_and_two<word_queue>>("word 2P2C, random",
+                                         {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
           world<one_and_one<slot_queue>>("slot 1P1C", {.preemptions = 3, .stale_reads = 1}),
           world<two_and_two<slot_queue>>("slot 2P2C", {.preemptions = 2, .stale_reads = 0}),
           world<two_and_two<slot_queue>>("slot 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
           world<round_and_round<slot_queue>>("slot round and round", {.preemptions = 2, .stale_reads = 0}),
           world<round_and_round<patient_slots>>("slot round, patient", {.preemptions = 2, .stale_reads = 0}),
           world<closing<slot_queue>>("slot closing", {.preemptions = 2, .stale_reads = 1}),
-          world<one_stops_for_good<slot_queue>>("slot stopped", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<one_stops_for_good<slot_queue>>("slot stopped",
+                                                {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<one_stops_for_good<slot_queue>>("slot, two stopped",
+                                                {.preemptions = 0, .stale_reads = 0, .frozen = 2}),
           world<throwing>("slot throwing", {.preemptions = 2, .stale_reads = 0}),
           world<room_is_heard_of<slot_queue>>("slot room", {.preemptions = 4, .stale_reads = 4}),
           world<two_queues<slot_queue>>("slot two queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_full_queues<slot_queue>>("slot two full queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_closings<slot_queue>>("slot two closings", {.preemptions = 3, .stale_reads = 2}),
-          world<two_and_two<slot_queue>>("slot 2P2C, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
-          world<round_and_round<slot_queue>>("slot round, random", {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<two_and_two<slot_queue>>("slot 2P2C, random",
+                                         {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
+          world<round_and_round<slot_queue>>("slot round, random",
+                                             {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
           world<spsc_verbs>("spsc", {.preemptions = 4, .stale_reads = 2}),
       },
       "millrace/queue/");
