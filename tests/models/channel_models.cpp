@@ -96,7 +96,11 @@ struct closing {
       explore::check(ch.try_pop(v) == outcome::closed, "closed is final");
     }
   }
-  void finish() { explore::check(in == out, "what was accepted came out"); }
+  void finish() {
+    value v(0);
+    while (ch.try_pop(v) == outcome::ok) out += std::uint64_t(v);
+    explore::check(in == out, "what was accepted came out");
+  }
 };
 
 /// A limit that passes at any moment.
@@ -191,6 +195,37 @@ struct thrown_inside {
   void finish() { explore::check(!ch.try_pop().has_value(), "nothing is left"); }
 };
 
+/// Likewise with nobody popping: only the one that throws can say it.
+struct thrown_alone {
+  static constexpr int threads = 2;
+  struct thrown {};
+  struct value {
+    explicit value(explore::atomic<bool>* s) : started(s) {}
+    value(value&& o) : started(o.started) {
+      if (started == nullptr) return;
+      started->exchange(true, std::memory_order_relaxed);
+      throw thrown();
+    }
+    value& operator=(value&&) = default;
+    explore::atomic<bool>* started;  // not null: throws when moved, and says when it is about to
+  };
+  explore::atomic<bool> started{false};
+  channel<value> ch{2};
+  void thread(int i) {
+    if (i == 0) {
+      try {
+        std::ignore = ch.push(value(&started));
+      } catch (const thrown&) {
+      }
+      return;
+    }
+    while (!started.load(std::memory_order_relaxed)) explore::sync::pause();
+    explore::check(ch.push(value(nullptr)) == outcome::ok, "there is room");
+    explore::check(ch.push(value(nullptr)) == outcome::ok, "there is room again");
+  }
+  void finish() {}
+};
+
 /// Overflow by dropping: every value is popped, dropped or left; nobody waits.
 template <overflow Policy>
 struct dropping {
@@ -231,6 +266,7 @@ int main(int argc, char** argv) {
           world<closing<words, 1, 1, 3>>("words closing 1P1C", {.preemptions = 2, .stale_reads = 0}),
           world<closing<words, 1, 2, 2>>("words closing 1P2C", {.preemptions = 1, .stale_reads = 0}),
           world<closing<words, 2, 1, 2>>("words closing 2P1C", {.preemptions = 1, .stale_reads = 0}),
+          world<closing<words, 2, 0, 2>>("words closing 2P", {.preemptions = 2, .stale_reads = 0}),
           world<closing<slots, 1, 1, 3>>("slots closing 1P1C", {.preemptions = 2, .stale_reads = 0}),
           world<closing<slots, 1, 2, 2>>("slots closing 1P2C", {.preemptions = 1, .stale_reads = 0}),
           world<closing<one_each, 1, 1, 3>>("spsc closing", {.preemptions = 2, .stale_reads = 1}),
@@ -239,6 +275,7 @@ int main(int argc, char** argv) {
           world<news_of_the_end<slots>>("slots, news of the end", {.preemptions = 2, .stale_reads = 2}),
           world<stopped_inside>("stopped inside", {.preemptions = 2, .stale_reads = 0}),
           world<thrown_inside>("thrown inside", {.preemptions = 2, .stale_reads = 0}),
+          world<thrown_alone>("thrown alone", {.preemptions = 3, .stale_reads = 0}),
           world<dropping<overflow::drop_oldest>>("drop oldest", {.preemptions = 2, .stale_reads = 0}),
           world<dropping<overflow::drop_newest>>("drop newest", {.preemptions = 2, .stale_reads = 0}),
           world<flow<words, 2, 2, 4>>("words 2P2C, random",

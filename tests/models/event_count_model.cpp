@@ -108,11 +108,13 @@ struct limits : tokens {
       events.cancel_wait(me);
       got = true;
     } else {
-      const bool woken = events.wait_until<explore::clock>(
-          me, explore::clock::time_point(std::chrono::nanoseconds(1)), millrace::clock_ref<explore::clock>());
+      // The contract: who was not woken may leave as it is; who was, and does not use it, says so to the next.
+      if (!events.wait_until<explore::clock>(me, explore::clock::time_point(std::chrono::nanoseconds(1)),
+                                             millrace::clock_ref<explore::clock>())) {
+        return;
+      }
       got = take();
-      // The contract: who was woken and does not use it says so to the next.
-      if (woken && !got) events.notify_one();
+      if (!got) events.notify_one();
     }
     if (got) put();  // so that the other one, who waits without a limit, gets it in the end
   }

@@ -168,12 +168,15 @@ struct one_stops_for_good {
   void finish_without_frozen() {}
 };
 
-/// A constructor that throws, among others that do not: no hole, no place lost.
+/// A constructor that throws, among others that do not: no hole, no place lost. `InPlace`: it throws with a place
+/// claimed already, because the move may throw too.
+template <bool InPlace>
 struct throwing {
   static constexpr int threads = 3;
   struct thrower {};
   struct value : in_place {
     explicit value(std::uint64_t v) : in_place(v == 7 ? throw thrower() : v) {}
+    value(value&& o) noexcept(!InPlace) : in_place(std::move(o)) {}
   };
   queue<value, millrace::use_patience<0>> q{2};
   int in = 0;
@@ -323,7 +326,8 @@ int main(int argc, char** argv) {
                                                 {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<one_stops_for_good<slot_queue>>("slot, two stopped",
                                                 {.preemptions = 0, .stale_reads = 0, .frozen = 2}),
-          world<throwing>("slot throwing", {.preemptions = 2, .stale_reads = 0}),
+          world<throwing<true>>("slot throwing in place", {.preemptions = 2, .stale_reads = 0}),
+          world<throwing<false>>("slot throwing before", {.preemptions = 2, .stale_reads = 0}),
           world<room_is_heard_of<slot_queue>>("slot room", {.preemptions = 4, .stale_reads = 4}),
           world<two_queues<slot_queue>>("slot two queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_full_queues<slot_queue>>("slot two full queues", {.preemptions = 3, .stale_reads = 2}),

@@ -1,5 +1,5 @@
-// Counts what the whole program takes from the free store. Replaces operator new, so one file of a program may
-// include it, and only one.
+// Counts what the whole program takes from the free store. It replaces operator new, so one file of a program may
+// include it, and only one; a sanitizer, which replaces it too, is asked instead.
 #pragma once
 
 #include <atomic>
@@ -7,9 +7,27 @@
 #include <cstdlib>
 #include <new>
 
+#include "support/sanitized.hpp"
+
+#if SUPPORT_SANITIZED
+#include <sanitizer/allocator_interface.h>
+#endif
+
 namespace support {
 inline std::atomic<long> allocations{0};
+}  // namespace support
 
+#if SUPPORT_SANITIZED
+
+namespace support {
+inline const int counting = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { allocations.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*) {});
+}  // namespace support
+
+#else
+
+namespace support {
 inline void* counted_allocation(std::size_t size, std::size_t align) {
   ++allocations;
   // aligned_alloc wants a multiple of the alignment
@@ -19,6 +37,7 @@ inline void* counted_allocation(std::size_t size, std::size_t align) {
 }
 }  // namespace support
 
+// The other forms of new and delete end in these.
 // why noinline: g++ takes an inlined free() for a mismatch with the operator new that it did not inline
 [[gnu::noinline]] void* operator new(std::size_t size) {
   return support::counted_allocation(size, alignof(std::max_align_t));
@@ -30,3 +49,5 @@ inline void* counted_allocation(std::size_t size, std::size_t align) {
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+#endif

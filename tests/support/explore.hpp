@@ -819,6 +819,7 @@ struct sync {
   using mutex = explore::mutex;
 
   static void pause(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
+  static void prefetch_to_write(const void*) {}
   static void fence_after_rmw(EXPLORE_HERE) { detail::now().fence({file, line, "fence"}); }
   static void park(atomic<std::uint32_t>& word, std::uint32_t old, EXPLORE_HERE) {
     detail::now().park(word.at(), old, false, {file, line, ""});

@@ -7,6 +7,7 @@
 //   atomic_pair         two adjacent 64-bit words, read apart and exchanged together
 //   mutex               lock(), unlock(); cold paths only; may be left out, and is std::mutex then
 //   pause()             a breath inside a spin
+//   prefetch_to_write(p) asks for the cache line at p, to write to it soon; never faults
 //   fence_after_rmw()   a full barrier, given that the caller's last write was a read-modify-write
 //   park(word, old)     sleeps while `word` holds `old`; may return for no reason
 //   park_until(...)     likewise, with a limit; false: the limit passed
@@ -159,6 +160,19 @@ struct std_sync {
     asm volatile("isb" ::: "memory");
 #elif defined(_MSC_VER) && defined(_M_X64)
     _mm_pause();
+#endif
+  }
+
+  static void prefetch_to_write(const void* p) noexcept {
+#if defined(__x86_64__)
+    // why: assembly; without a flag the compilers emit the prefetch for reading. Processors that lack it do nothing.
+    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
+#elif defined(__GNUC__)
+    __builtin_prefetch(p, 1);
+#elif defined(_MSC_VER) && defined(_M_X64)
+    _m_prefetchw(p);
+#else
+    static_cast<void>(p);
 #endif
   }
 

@@ -77,6 +77,7 @@ class spsc_queue {
   spsc_queue(std::size_t capacity, const allocator_type& allocator)
       : cells_(detail::rounded_capacity(capacity, "spsc_queue: capacity must be 1 to 2147483648 (2^31)"),
                allocator, [](std::uint64_t i, std::uint64_t) noexcept { return i; }),
+        data_(cells_.data()),
         mask_(cells_.size() - 1) {}
 
   spsc_queue(const spsc_queue&) = delete;
@@ -103,6 +104,7 @@ class spsc_queue {
     if (!has_room(t)) return false;
     ::new (static_cast<void*>(at(t))) T(std::forward<Args>(args)...);
     tail_.store(t + one, std::memory_order_release);  // (1) release; pairs with (2)
+    fetch_next_line(t);
     return true;
   }
 
@@ -133,7 +135,11 @@ class spsc_queue {
   [[nodiscard]] bool try_pop(T& out)
     requires std::is_move_assignable_v<T>
   {
-    return try_pop_n(&out, 1) == 1;
+    T* const value = front();
+    if (value == nullptr) return false;
+    const popping at_the_end{*this, 1};
+    out = std::move(*value);
+    return true;
   }
   /// Nothing: empty.
   [[nodiscard]] std::optional<T> try_pop() {
@@ -211,7 +217,19 @@ class spsc_queue {
   };
 
   [[nodiscard]] T* at(std::uint64_t p) noexcept {
-    return std::launder(reinterpret_cast<T*>(cells_.data()[p / one & mask_].storage));
+    return std::launder(reinterpret_cast<T*>(data_[p / one & mask_].storage));
+  }
+
+  // why: the consumer has read the line that comes next, one lap ago, and the first store to it would have to wait
+  // for it. Asked for a line ahead, or two values of more than a line, it is here by then.
+  void fetch_next_line(std::uint64_t t) noexcept {
+    constexpr std::uint64_t ahead = sizeof(T) < cache_line_size ? cache_line_size / sizeof(T) : 2;
+    if (t / one % ahead != 0 && sizeof(T) < cache_line_size) return;
+    const auto* const bytes = data_[(t / one + ahead) & mask_].storage;
+    constexpr std::size_t most = 4 * cache_line_size;
+    for (std::size_t i = 0; i < (sizeof(T) < most ? sizeof(T) : most); i += cache_line_size) {
+      sync::prefetch_to_write(bytes + i);
+    }
   }
 
   [[nodiscard]] bool has_room(std::uint64_t t) noexcept {
@@ -267,6 +285,7 @@ class spsc_queue {
   void close() noexcept { tail_.fetch_or(closed_bit, std::memory_order_relaxed); }
 
   cells cells_;
+  cell* const data_;
   const std::uint64_t mask_;
   alignas(hot_separation) typename sync::template atomic<std::uint64_t> tail_{start};  // the producer's line
   std::uint64_t known_head_ = start;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <stdexcept>
 
 #include "millrace/core/config.hpp"
@@ -22,32 +23,44 @@ inline constexpr std::uint64_t most_capacity = std::uint64_t{1} << 31;
   return std::bit_ceil(asked < 2 ? std::uint64_t{2} : std::uint64_t{asked});
 }
 
+/// Begins at a cache line, whatever the cell, so that a ring knows where lines begin.
 template <class Cell, class Allocator>
 class cells {
-  using traits = typename std::allocator_traits<Allocator>::template rebind_traits<Cell>;
+  struct alignas(alignof(Cell) > cache_line_size ? alignof(Cell) : cache_line_size) block {
+    std::byte bytes[alignof(Cell) > cache_line_size ? alignof(Cell) : cache_line_size];
+  };
+  using traits = typename std::allocator_traits<Allocator>::template rebind_traits<block>;
   using allocator = typename traits::allocator_type;
 
  public:
   /// `n` cells, cell i built from `initial(i, n)`, which must not throw.
   template <class Initial>
   cells(std::size_t n, const Allocator& from, Initial initial)
-      : allocator_(from), size_(n), first_(traits::allocate(allocator_, n)) {
-    for (std::size_t i = 0; i < n; ++i) ::new (static_cast<void*>(data() + i)) Cell(initial(i, n));
+      : allocator_(from),
+        size_(n),
+        blocks_(traits::allocate(allocator_, block_count())),
+        first_(reinterpret_cast<Cell*>(std::to_address(blocks_))) {
+    for (std::size_t i = 0; i < n; ++i) ::new (static_cast<void*>(first_ + i)) Cell(initial(i, n));
   }
   cells(const cells&) = delete;
   cells& operator=(const cells&) = delete;
   ~cells() {
-    std::destroy_n(data(), size_);
-    traits::deallocate(allocator_, first_, size_);
+    std::destroy_n(first_, size_);
+    traits::deallocate(allocator_, blocks_, block_count());
   }
 
-  [[nodiscard]] Cell* data() noexcept { return std::to_address(first_); }
+  [[nodiscard]] Cell* data() const noexcept { return first_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
+  [[nodiscard]] std::size_t block_count() const noexcept {
+    return (size_ * sizeof(Cell) + sizeof(block) - 1) / sizeof(block);
+  }
+
   MILLRACE_NO_UNIQUE_ADDRESS allocator allocator_;
   std::size_t size_;
-  typename traits::pointer first_;
+  typename traits::pointer blocks_;
+  Cell* first_;
 };
 
 }  // namespace detail

@@ -119,8 +119,8 @@ class alignas(hot_separation) waiting_room {
     if (next != usual) usual_spins_.store(next, std::memory_order_relaxed);
   }
 
-  static constexpr std::uint32_t least_spins = 8;
-  static constexpr std::uint32_t most_spins = 100;
+  static constexpr std::uint32_t least_spins = 40;
+  static constexpr std::uint32_t most_spins = 120;
   static constexpr unsigned pauses_per_spin = 4;
 
   const bool spinning_helps_ = Sync::spinning_helps();

@@ -67,6 +67,7 @@ class word_ring {
         word_pair expected{s, 0};
         // (4) publishes the value, and what it points to; pairs with (6)
         if (c.compare_exchange(expected, {s | full_bit, value}, std::memory_order_seq_cst)) {
+          fetch_next_line(p);
           ++p;
           return outcome::ok;
         }
@@ -93,6 +94,7 @@ class word_ring {
         // (5) tells producers that there is room; pairs with (3)
         if (c.compare_exchange(expected, {free_at(h + mask_ + 1) | (s & closed_bit), 0},
                                std::memory_order_seq_cst)) {
+          fetch_next_line(h);
           value = expected.second;
           ++h;
           return outcome::ok;
@@ -132,6 +134,13 @@ class word_ring {
   /// How far the position in state `s` is ahead of `p`.
   [[nodiscard]] static std::int64_t distance(std::uint64_t s, std::uint64_t p) noexcept {
     return static_cast<std::int64_t>(s - (p << position_shift)) >> position_shift;
+  }
+
+  // why: the exchange needs the line for itself, and a look at it first brings a shared copy, so a line costs two
+  // trips between cores. Asked for one line ahead, in one go, it is here when its first cell comes up.
+  void fetch_next_line(std::uint64_t p) const noexcept {
+    constexpr std::uint64_t cells_per_line = cache_line_size / (2 * sizeof(std::uint64_t));
+    if (p % cells_per_line == 0) Sync::prefetch_to_write(&cells_[(p + cells_per_line) & mask_]);
   }
 
   // Cell p holds a later position q = p + ahead (or its own, filled). Everything before q - n has been filled

@@ -1,0 +1,306 @@
+// millrace_bench: every contender in one process, in rounds. A round runs the cells in random order, and within
+// a cell each contender once, in random order, so that what the machine does meanwhile hits all of them alike.
+// Google Benchmark registers, times and filters; the rounds are ours, because its random interleaving has none,
+// and ratios between neighbours in time are what these noisy machines can tell.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <random>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "support/report.hpp"
+#include "support/results.hpp"
+#include "support/suite.hpp"
+
+namespace {
+
+using bench::contest;
+using bench::entry;
+using bench::series;
+
+constexpr const char* usage =
+    "millrace_bench [--all | --pairs | --benchmark_filter=REGEX] [options]\n"
+    "  (nothing)         the cells with targets, and their neighbours\n"
+    "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
+    "65536,\n"
+    "                    one by one, in batches, waiting\n"
+    "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
+    "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender\n"
+    "  --list            names what would run\n"
+    "  --rounds=N        default 21, at least 7\n"
+    "  --milliseconds=N  a sample's length, default 30\n"
+    "  --json=FILE       in Google Benchmark's format\n"
+    "  --page=FILE       writes the tables into that page, between its marks\n";
+
+struct settings {
+  bool all = false;
+  bool pairs = false;
+  bool list = false;
+  std::size_t rounds = 21;
+  double seconds = 0.030;
+  std::string json;
+  std::string page;
+  std::string command = "millrace_bench";
+};
+
+[[noreturn]] void refuse(const std::string& why) {
+  fmt::print(stderr, "millrace_bench: {}\n{}", why, usage);
+  std::exit(2);
+}
+
+unsigned long number(const std::string& argument, const char* value, unsigned long least) {
+  char* end = nullptr;
+  const unsigned long n = std::strtoul(value, &end, 10);
+  if (*value == '\0' || *end != '\0' || n < least)
+    refuse(fmt::format("{}: a number of at least {}", argument, least));
+  return n;
+}
+
+settings parse(int argc, char** argv) {
+  settings s;
+  for (int i = 1; i < argc; ++i) s.command.append(" ").append(argv[i]);
+  benchmark::Initialize(&argc, argv, [] { fmt::print("{}", usage); });
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const auto value = [&](std::string_view flag) -> const char* {
+      return argument.rfind(flag, 0) == 0 ? argv[i] + flag.size() : nullptr;
+    };
+    if (argument == "--all") {
+      s.all = true;
+    } else if (argument == "--pairs") {
+      s.pairs = true;
+    } else if (argument == "--list") {
+      s.list = true;
+    } else if (const char* rounds = value("--rounds=")) {
+      s.rounds = number(argument, rounds, 7);
+    } else if (const char* milliseconds = value("--milliseconds=")) {
+      s.seconds = 1e-3 * static_cast<double>(number(argument, milliseconds, 1));
+    } else if (const char* json = value("--json=")) {
+      s.json = json;
+    } else if (const char* page = value("--page=")) {
+      s.page = page;
+    } else {
+      refuse(fmt::format("unknown argument {}", argument));
+    }
+  }
+  return s;
+}
+
+std::string name_of(const entry& e) { return fmt::format("{}/{}", to_string(e.where), e.name); }
+
+/// Whether the entry belongs to the run that was asked for.
+bool chosen(const entry& e, const settings& s) {
+  using bench::verbs;
+  using bench::work;
+  const bench::cell& c = e.where;
+  if (const std::string filter = benchmark::GetBenchmarkFilter(); !filter.empty()) {
+    return std::regex_search(name_of(e), std::regex(filter, std::regex::extended));
+  }
+  const bool main = c.capacity == bench::main_capacity;
+  const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
+  const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
+  if (s.pairs) return main && even && c.how == verbs::trying;
+  if (s.all) return usual;
+  const std::string_view item = c.item;
+  if (!main || !usual || item == "ptr" || c.how == verbs::batches) return false;
+  return item == "8B" || c.how == verbs::trying;
+}
+
+std::vector<contest> chosen_contests(const bench::suite& all, const settings& s) {
+  std::vector<contest> contests;
+  for (const entry& e : all.entries) {
+    if (!chosen(e, s)) continue;
+    const auto same = std::find_if(contests.begin(), contests.end(), [&](const contest& c) {
+      return to_string(c.where) == to_string(e.where);
+    });
+    contest& c = same != contests.end() ? *same : contests.emplace_back(contest{e.where, {}});
+    c.all.push_back({&e, 1, {}});
+  }
+  const auto key = [](const contest& c) {
+    const bench::shape& who = c.where.who;
+    return std::tuple(c.where.how, std::string_view(c.where.item) != "8B", std::string_view(c.where.item),
+                      c.where.capacity, who.producers != who.consumers, who);
+  };
+  std::sort(contests.begin(), contests.end(),
+            [&](const contest& a, const contest& b) { return key(a) < key(b); });
+  return contests;
+}
+
+/// Takes what Google Benchmark has measured.
+class listener : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>& runs) override { seconds = runs.front().real_accumulated_time; }
+  double seconds = 0;
+};
+
+class runner {
+ public:
+  explicit runner(std::vector<contest>& contests) {
+    for (contest& c : contests) {
+      for (series& x : c.all) {
+        benchmark::RegisterBenchmark(name_of(*x.who).c_str(),
+                                     [&x](benchmark::State& state) {
+                                       for ([[maybe_unused]] auto _ : state)
+                                         state.SetIterationTime(sample(x));
+                                     })
+            ->UseManualTime()
+            ->Iterations(1);
+      }
+    }
+  }
+
+  /// Seconds of one sample.
+  double run(const series& x) {
+    benchmark::RunSpecifiedBenchmarks(&listener_, fmt::format("^{}/iterations", escaped(name_of(*x.who))));
+    return listener_.seconds;
+  }
+
+  /// Finds how many items make a sample of about `seconds`. Warms up, too.
+  void calibrate(series& x, double seconds) {
+    x.items = bench::rounded_items(x.who->where, 2000);
+    for (;;) {
+      const double took = run(x);
+      const double factor = seconds / took;
+      x.items = bench::rounded_items(x.who->where, static_cast<std::uint64_t>(static_cast<double>(x.items) *
+                                                                              std::clamp(factor, 0.1, 10.0)));
+      if (factor < 2) return;
+    }
+  }
+
+ private:
+  static double sample(const series& x) {
+    try {
+      return x.who->sample(x.who->where, x.items);
+    } catch (const std::exception& e) {
+      fmt::print(stderr, "\nmillrace_bench: {}: {}\n", name_of(*x.who), e.what());
+      std::exit(1);
+    }
+  }
+  static std::string escaped(const std::string& name) {
+    std::string out;
+    for (const char c : name) {
+      if (std::strchr("()+.*[]?^$|{}\\", c) != nullptr) out += '\\';
+      out += c;
+    }
+    return out;
+  }
+  listener listener_;
+};
+
+/// How much of the machine other programs take between begin and end.
+class neighbours {
+ public:
+  [[nodiscard]] double share() const {
+    const reading now = read();
+    const double all = now.all - begin_.all;
+    return all > 0 ? std::max(0.0, (now.busy - begin_.busy - (now.ours - begin_.ours)) / all) : -1;
+  }
+
+ private:
+  struct reading {
+    double busy = 0;
+    double all = 0;
+    double ours = 0;
+  };
+  static reading read() {
+    reading r;
+    std::ifstream stat("/proc/stat");
+    std::string cpu;
+    stat >> cpu;
+    // user nice system idle iowait irq softirq steal
+    double ticks = 0;
+    for (int i = 0; i < 8 && stat >> ticks; ++i) {
+      r.all += ticks;
+      if (i != 3 && i != 4) r.busy += ticks;
+    }
+    rusage self{};
+    getrusage(RUSAGE_SELF, &self);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+    };
+    r.ours = (seconds(self.ru_utime) + seconds(self.ru_stime)) * static_cast<double>(sysconf(_SC_CLK_TCK));
+    return r;
+  }
+  reading begin_ = read();
+};
+
+void measure(std::vector<contest>& contests, const settings& s) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  runner google(contests);
+  std::mt19937 random(std::random_device{}());
+  std::vector<contest*> cells;
+  for (contest& c : contests) cells.push_back(&c);
+  for (std::size_t round = 0; round <= s.rounds; ++round) {
+    std::shuffle(cells.begin(), cells.end(), random);
+    std::size_t done = 0;
+    if (!terminal) fmt::print(stderr, "round {} of {}\n", round, s.rounds);
+    for (contest* c : cells) {
+      ++done;
+      if (terminal) {
+        fmt::print(stderr, "\r\033[Kround {} of {}, cell {} of {}: {}", round, s.rounds, done, cells.size(),
+                   to_string(c->where));
+      }
+      std::vector<series*> turn;
+      for (series& x : c->all) turn.push_back(&x);
+      std::shuffle(turn.begin(), turn.end(), random);
+      for (series* x : turn) {
+        if (round == 0) {
+          google.calibrate(*x, s.seconds);
+        } else {
+          x->ns.push_back(1e9 * google.run(*x) / static_cast<double>(x->items));
+        }
+      }
+    }
+  }
+  if (terminal) fmt::print(stderr, "\r\033[K");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const settings s = parse(argc, argv);
+
+  bench::suite all;
+  bench::add_mpmc_queue(all);
+  bench::add_spsc_queue(all);
+  bench::add_channel(all);
+  bench::add_vyukov_ring(all);
+  bench::add_moodycamel(all);
+  bench::add_readerwriterqueue(all);
+  bench::add_atomic_queue(all);
+  bench::add_xenium(all);
+  bench::add_boost(all);
+  bench::add_tbb(all);
+  bench::add_standard(all);
+
+  std::vector<contest> contests = chosen_contests(all, s);
+  if (contests.empty()) refuse("nothing matches");
+  if (s.list) {
+    for (const contest& c : contests) {
+      for (const series& x : c.all) fmt::print("{}\n", name_of(*x.who));
+    }
+    return 0;
+  }
+  const neighbours others;
+  measure(contests, s);
+
+  const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());
+  print_tables(contests, all, c);
+  if (!s.json.empty() && !write_json(s.json, contests)) refuse(fmt::format("cannot write {}", s.json));
+  if (!s.page.empty() && !write_page(s.page, contests, all, c))
+    refuse(fmt::format("no page with result marks: {}", s.page));
+  return 0;
+}

@@ -1,0 +1,63 @@
+// One cell of the matrix: what is done, by whom, with which items, in a queue of which capacity.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <string>
+
+namespace bench {
+
+enum class verbs : unsigned char {
+  trying,    // try_push, try_pop, and the waiting rule of drive.hpp in between
+  blocking,  // push and pop, which wait in their own way
+  batches,   // try_push_n and try_pop_n, or what the queue calls them
+  one_each,  // as trying, for queues that allow one producer and one consumer
+};
+
+/// single: one thread pushes and pops in turn. ping_pong: two threads, two queues, a round trip is one item.
+/// crowd: `producers` push and `consumers` pop, an equal share each.
+enum class work : unsigned char { single, ping_pong, crowd };
+
+struct shape {
+  work what;
+  unsigned producers = 1;
+  unsigned consumers = 1;
+
+  auto operator<=>(const shape&) const = default;
+};
+
+struct cell {
+  verbs how;
+  const char* item;
+  std::size_t capacity;
+  shape who;
+};
+
+inline constexpr std::size_t batch_size = 32;
+
+inline const char* to_string(verbs v) {
+  switch (v) {
+    case verbs::trying: return "try";
+    case verbs::blocking: return "blocking";
+    case verbs::batches: return "batch";
+    case verbs::one_each: return "spsc";
+  }
+  return "";
+}
+
+inline std::string to_string(const shape& s) {
+  switch (s.what) {
+    case work::single: return "single";
+    case work::ping_pong: return "ping-pong";
+    case work::crowd: break;
+  }
+  return std::to_string(s.producers) + "P" + std::to_string(s.consumers) + "C";
+}
+
+/// The cells that stand in one table.
+inline std::string table_of(const cell& c) {
+  return std::string(to_string(c.how)) + "/" + c.item + "/" + std::to_string(c.capacity);
+}
+inline std::string to_string(const cell& c) { return table_of(c).append("/").append(to_string(c.who)); }
+
+}  // namespace bench

@@ -1,0 +1,237 @@
+#include "support/report.hpp"
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <thread>
+
+namespace bench {
+namespace {
+
+std::string processor() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+std::string short_name(const std::string& cell, const std::string& table) {
+  return cell.substr(table.size() + 1);
+}
+
+/// The distinct tables, in the order of their first cells.
+std::vector<std::string> tables(const std::vector<contest>& contests) {
+  std::vector<std::string> names;
+  for (const contest& c : contests) {
+    const std::string name = table_of(c.where);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<verdict> verdicts(const std::vector<contest>& contests, const suite& s) {
+  std::vector<verdict> all;
+  for (const target& t : s.targets) {
+    if (const auto v = judge(t, contests)) all.push_back(*v);
+  }
+  return all;
+}
+
+std::string others(const circumstances& c) {
+  if (c.others < 0) return {};
+  return fmt::format("; other programs took {:.0f} % of the machine meanwhile", 100 * c.others);
+}
+
+std::string outcome_of(const verdict& v) {
+  if (v.met()) return "met";
+  return fmt::format("missed by {:.0f} %", 100 * (1 - v.reached.median / v.goal->at_least));
+}
+
+std::string page(const std::vector<contest>& contests, const suite& s, const circumstances& c) {
+  std::string out;
+  auto to = std::back_inserter(out);
+  fmt::format_to(to, "{}; {}; {}{}.\n`{}`: {} rounds.\n\n", c.machine, c.compiler, c.date, others(c),
+                 c.command, c.rounds);
+
+  fmt::format_to(
+      to, "### Targets\n\nTimes the throughput of the best rival: median of the rounds (quartiles).\n\n");
+  fmt::format_to(
+      to, "| cell | ours, ns | best rival | its ns | ratio | target | | best lock-free rival | ratio |\n");
+  fmt::format_to(to, "|---|---|---|---|---|---|---|---|---|\n");
+  for (const verdict& v : verdicts(contests, s)) {
+    const series& ours = *v.in->ours();
+    fmt::format_to(to, "| {} | {:.1f} | {} | {:.1f} | **{:.2f}** ({:.2f} - {:.2f}) | {:.1f} | {} |",
+                   v.goal->cell, quantile(ours.ns, 0.5), v.rival->who->name, quantile(v.rival->ns, 0.5),
+                   v.reached.median, v.reached.q1, v.reached.q3, v.goal->at_least, outcome_of(v));
+    if (v.lock_free == nullptr) {
+      fmt::format_to(to, " | |\n");
+    } else {
+      fmt::format_to(to, " {} | {:.2f} |\n", v.lock_free->who->name, ratio(ours, *v.lock_free).median);
+    }
+  }
+
+  for (const std::string& table : tables(contests)) {
+    std::vector<const contest*> columns;
+    std::vector<std::string> rows;
+    for (const contest& k : contests) {
+      if (table_of(k.where) != table) continue;
+      columns.push_back(&k);
+      for (const series& x : k.all) {
+        if (std::find(rows.begin(), rows.end(), x.who->name) == rows.end()) rows.push_back(x.who->name);
+      }
+    }
+    fmt::format_to(to, "\n### {}\n\nNanoseconds an item, and how many times faster ours is.\n\n|", table);
+    for (const contest* k : columns) fmt::format_to(to, " | {}", short_name(to_string(k->where), table));
+    fmt::format_to(to, " |\n|---|");
+    for (std::size_t i = 0; i < columns.size(); ++i) fmt::format_to(to, "---|");
+    for (const std::string& row : rows) {
+      fmt::format_to(to, "\n| {} |", row);
+      for (const contest* k : columns) {
+        const auto x =
+            std::find_if(k->all.begin(), k->all.end(), [&](const series& y) { return y.who->name == row; });
+        if (x == k->all.end()) {
+          fmt::format_to(to, " |");
+        } else if (k->ours() == nullptr || k->ours() == &*x) {
+          fmt::format_to(to, " **{:.1f}** |", quantile(x->ns, 0.5));
+        } else {
+          fmt::format_to(to, " {:.1f} ({:.2f}) |", quantile(x->ns, 0.5), ratio(*k->ours(), *x).median);
+        }
+      }
+    }
+    fmt::format_to(to, "\n");
+  }
+  for (const std::string& note : s.notes)
+    fmt::format_to(to, "\nNot compared, as it was not there: {}.\n", note);
+  return out;
+}
+
+}  // namespace
+
+circumstances here_and_now(const std::string& command, std::size_t rounds, double others) {
+  circumstances c;
+  utsname system{};
+  uname(&system);
+  c.machine = fmt::format("{}, {} cores, {} {}", processor(), std::thread::hardware_concurrency(),
+                          system.sysname, system.release);
+#if defined(__clang__)
+  c.compiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+  c.compiler = "g++ " __VERSION__;
+#endif
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  char date[sizeof "2000-01-01"];
+  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
+  c.date = date;
+  c.command = command;
+  c.rounds = rounds;
+  c.others = others;
+  return c;
+}
+
+void print_tables(const std::vector<contest>& contests, const suite& s, const circumstances& c) {
+  fmt::print("{}; {}; {}{}\n", c.machine, c.compiler, c.date, others(c));
+  fmt::print(
+      "{} rounds. ns: nanoseconds an item (a round trip in ping-pong, a push and a pop in single), median "
+      "and\n"
+      "quartiles of the rounds. x: how many times faster ours is, likewise, round by round.\n",
+      c.rounds);
+  for (const contest& k : contests) {
+    std::vector<const series*> rows;
+    for (const series& x : k.all) rows.push_back(&x);
+    std::sort(rows.begin(), rows.end(),
+              [](const series* a, const series* b) { return quantile(a->ns, 0.5) < quantile(b->ns, 0.5); });
+    const series* ours = k.ours();
+    fmt::print("\n{}\n", to_string(k.where));
+    for (const series* x : rows) {
+      const spread ns = spread_of(x->ns);
+      fmt::print("{} {:<50} {:>8.1f} ns  ({:.1f} - {:.1f})", x == ours ? '*' : ' ', x->who->name, ns.median,
+                 ns.q1, ns.q3);
+      if (ours != nullptr && x != ours) {
+        const spread r = ratio(*ours, *x);
+        fmt::print("   {:.2f} x  ({:.2f} - {:.2f})", r.median, r.q1, r.q3);
+      }
+      fmt::print("\n");
+    }
+  }
+
+  const std::vector<verdict> goals = verdicts(contests, s);
+  if (!goals.empty()) fmt::print("\nTargets: times the throughput of the best rival\n");
+  for (const verdict& v : goals) {
+    fmt::print("  {:<26} {:>5.2f} ({:.2f} - {:.2f})  target {:.1f}  {:<16} best rival: {}", v.goal->cell,
+               v.reached.median, v.reached.q1, v.reached.q3, v.goal->at_least, outcome_of(v),
+               v.rival->who->name);
+    if (v.lock_free != nullptr && v.lock_free != v.rival) {
+      fmt::print("; {:.2f} times the best lock-free: {}", ratio(*v.in->ours(), *v.lock_free).median,
+                 v.lock_free->who->name);
+    }
+    fmt::print("\n");
+  }
+  for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
+}
+
+bool write_page(const std::string& path, const std::vector<contest>& contests, const suite& s,
+                const circumstances& c) {
+  const std::string begin = "<!-- results: begin -->\n";
+  const std::string end = "<!-- results: end -->";
+  std::ifstream in(path);
+  const std::string old{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t from = old.find(begin);
+  const std::size_t to = old.find(end);
+  if (from == std::string::npos || to == std::string::npos || to < from) return false;
+  std::ofstream out(path);
+  out << old.substr(0, from + begin.size()) << page(contests, s, c) << old.substr(to);
+  return out.good();
+}
+
+bool write_json(const std::string& path, const std::vector<contest>& contests) {
+  using run = benchmark::BenchmarkReporter::Run;
+  std::ofstream out(path);
+  benchmark::JSONReporter json;
+  json.SetOutputStream(&out);
+  json.SetErrorStream(&out);
+  json.ReportContext(benchmark::BenchmarkReporter::Context());
+  std::int64_t family = 0;
+  for (const contest& k : contests) {
+    for (const series& x : k.all) {
+      std::vector<run> runs;
+      run r;
+      r.run_name.function_name = to_string(k.where) + "/" + x.who->name;
+      r.family_index = family++;
+      r.per_family_instance_index = 0;
+      r.time_unit = benchmark::kNanosecond;
+      r.repetitions = static_cast<std::int64_t>(x.ns.size());
+      r.iterations = static_cast<benchmark::IterationCount>(x.items);
+      const auto seconds = [&](double ns) { return ns * 1e-9 * static_cast<double>(r.iterations); };
+      for (std::size_t i = 0; i < x.ns.size(); ++i) {
+        r.repetition_index = static_cast<std::int64_t>(i);
+        r.real_accumulated_time = seconds(x.ns[i]);
+        runs.push_back(r);
+      }
+      const spread ns = spread_of(x.ns);
+      r.run_type = run::RT_Aggregate;
+      r.aggregate_name = "median";
+      r.aggregate_unit = benchmark::kTime;
+      r.real_accumulated_time = seconds(ns.median);
+      r.counters["q1"] = benchmark::Counter(ns.q1);
+      r.counters["q3"] = benchmark::Counter(ns.q3);
+      if (const series* ours = k.ours(); ours != nullptr && ours != &x) {
+        r.counters["ours_is_faster"] = benchmark::Counter(ratio(*ours, x).median);
+      }
+      runs.push_back(r);
+      json.ReportRuns(runs);
+    }
+  }
+  json.Finalize();
+  out << '\n';
+  return out.good();
+}
+
+}  // namespace bench

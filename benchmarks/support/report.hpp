@@ -1,0 +1,32 @@
+// The results for people (on the terminal, in the bench page) and for programs (JSON as Google Benchmark's).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "support/results.hpp"
+
+namespace bench {
+
+struct circumstances {
+  std::string machine;
+  std::string compiler;
+  std::string date;
+  std::string command;
+  std::size_t rounds;
+  double others;  // the part of the machine that other programs took meanwhile, 0 .. 1; less than 0: unknown
+};
+[[nodiscard]] circumstances here_and_now(const std::string& command, std::size_t rounds, double others);
+
+/// Every contender of every cell, then the targets.
+void print_tables(const std::vector<contest>& contests, const suite& s, const circumstances& c);
+
+/// Replaces what stands between the two marks of the bench page. False: no such file, or no marks.
+[[nodiscard]] bool write_page(const std::string& path, const std::vector<contest>& contests, const suite& s,
+                              const circumstances& c);
+
+/// One entry a round and contender, and for each contender an aggregate "median" with the counters `q1`, `q3`
+/// and, where there is one of ours, `ours_is_faster`. False: the file cannot be written.
+[[nodiscard]] bool write_json(const std::string& path, const std::vector<contest>& contests);
+
+}  // namespace bench

@@ -1,0 +1,113 @@
+// All contenders in all cells, and what ours has to reach.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/cell.hpp"
+#include "support/drive.hpp"
+#include "support/items.hpp"
+
+namespace bench {
+
+enum class role : unsigned char {
+  ours,            // every ratio of its cells is to this one
+  variant,         // ours with another option
+  peer,            // a target is measured against the best of these
+  lock_free_peer,  // and of these; the best of them is named apart, as it gives the same guarantee as ours
+  reference,       // shown, but compared with by no target
+};
+inline bool is_peer(role r) { return r == role::peer || r == role::lock_free_peer; }
+
+struct entry {
+  cell where;
+  std::string name;
+  role as;
+  double (*sample)(const cell&, std::uint64_t items);
+};
+
+struct target {
+  std::string cell;                 // as to_string(cell)
+  double at_least;                  // times the throughput of the best rival
+  std::vector<std::string> rivals;  // empty: all peers
+};
+
+inline constexpr std::array<std::size_t, 3> capacities{64, 4096, 65536};
+/// The capacity whose cells carry the targets.
+inline constexpr std::size_t main_capacity = 4096;
+inline constexpr unsigned most_pairs = 8;
+
+class suite {
+ public:
+  /// Enters `Q` in every cell that its verbs allow.
+  template <class Q>
+  void add(const char* name, role as) {
+    using T = typename Q::value_type;
+    for (const std::size_t capacity : capacities) {
+      if constexpr (requires { Q::holds(capacity); }) {
+        if (!Q::holds(capacity)) continue;
+      }
+      const auto enter = [&](verbs how, shape who, auto* sample) {
+        entries.push_back({{how, item<T>::name, capacity, who}, name, as, sample});
+      };
+      if constexpr (tries<Q>) {
+        constexpr verbs how = one_to_one<Q> ? verbs::one_each : verbs::trying;
+        enter(how, {work::single}, sample<how, Q>);
+        for_shapes<Q>([&](shape who) { enter(how, who, sample<how, Q>); });
+        if constexpr (!one_to_one<Q>) {
+          for (unsigned pairs = 3; pairs <= most_pairs; ++pairs) {
+            if (capacity == main_capacity && pairs != 4)
+              enter(how, {work::crowd, pairs, pairs}, sample<how, Q>);
+          }
+        }
+      }
+      if constexpr (blocks<Q>) {
+        for_shapes<Q>([&](shape who) { enter(verbs::blocking, who, sample<verbs::blocking, Q>); });
+      }
+      if constexpr (batches<Q> && !one_to_one<Q>) {
+        for_shapes<Q>([&](shape who) {
+          if (who.what == work::crowd) enter(verbs::batches, who, sample<verbs::batches, Q>);
+        });
+      }
+    }
+  }
+
+  /// A peer that is not there, for the report.
+  void missing(std::string what) { notes.push_back(std::move(what)); }
+
+  std::vector<entry> entries;
+  std::vector<target> targets;
+  std::vector<std::string> notes;
+
+ private:
+  template <class Q, class F>
+  static void for_shapes(F enter) {
+    enter({work::ping_pong});
+    enter({work::crowd, 1, 1});
+    if constexpr (!one_to_one<Q>) {
+      enter({work::crowd, 2, 2});
+      enter({work::crowd, 4, 4});
+      enter({work::crowd, 1, 4});
+      enter({work::crowd, 4, 1});
+    }
+  }
+};
+
+// One function a file of queue/ and alternatives/.
+void add_mpmc_queue(suite&);
+void add_spsc_queue(suite&);
+void add_channel(suite&);
+void add_vyukov_ring(suite&);
+void add_atomic_queue(suite&);
+void add_boost(suite&);
+void add_moodycamel(suite&);
+void add_readerwriterqueue(suite&);
+void add_standard(suite&);
+void add_tbb(suite&);
+void add_xenium(suite&);
+
+}  // namespace bench
