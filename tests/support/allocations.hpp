@@ -1,5 +1,5 @@
-// Counts what the whole program takes from the free store. It replaces operator new, so one file of a program may
-// include it, and only one; a sanitizer, which replaces it too, is asked instead.
+// Counts what the whole program takes from the free store. It replaces operator new, so one file of a program
+// may include it, and only one; a sanitizer, which replaces it too, is asked instead.
 #pragma once
 
 #include <atomic>
@@ -9,15 +9,15 @@
 
 #include "support/sanitized.hpp"
 
-#if SUPPORT_SANITIZED
-#include <sanitizer/allocator_interface.h>
-#endif
-
 namespace support {
 inline std::atomic<long> allocations{0};
 }  // namespace support
 
 #if SUPPORT_SANITIZED
+
+// The sanitizers' own; Debian's g++ comes without their <sanitizer/allocator_interface.h>.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, std::size_t),
+                                                         void (*)(const volatile void*));
 
 namespace support {
 inline const int counting = __sanitizer_install_malloc_and_free_hooks(

@@ -10,7 +10,7 @@ namespace support {
 struct allocator_books {
   long allocations = 0;
   long deallocations = 0;
-  std::size_t cells = 0;                             // asked for last
+  std::size_t bytes = 0;                          // asked for last
   std::size_t most_bytes = std::size_t{1} << 30;  // more than that: std::bad_alloc
 };
 
@@ -23,8 +23,8 @@ struct counting_allocator {
   counting_allocator(const counting_allocator<U>& o) noexcept : books(o.books) {}
 
   [[nodiscard]] T* allocate(std::size_t n) {
-    books->cells = n;
-    if (n > books->most_bytes / sizeof(T)) throw std::bad_alloc();
+    books->bytes = n * sizeof(T);
+    if (books->bytes > books->most_bytes) throw std::bad_alloc();
     ++books->allocations;
     return std::allocator<T>().allocate(n);
   }

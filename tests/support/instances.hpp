@@ -1,5 +1,5 @@
-// Values to try a queue with. Each is made from a number by make<T>() and tells it again by number(). Some count
-// their instances and throw on demand; `hooked` runs a piece of the test in the middle of its own move.
+// Values to try a queue with. Each is made from a number by make<T>() and tells it again by number(). Some
+// count their instances and throw on demand; `hooked` runs a piece of the test in the middle of its own move.
 #pragma once
 
 #include <array>

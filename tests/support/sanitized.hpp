@@ -1,5 +1,5 @@
-// SUPPORT_SANITIZED: 1 under AddressSanitizer or ThreadSanitizer, which bring a free store of their own and cost
-// most of the speed.
+// SUPPORT_SANITIZED: 1 under AddressSanitizer or ThreadSanitizer, which bring a free store of their own and
+// cost most of the speed.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -1,5 +1,6 @@
-// A seam on which one thread, the victim, is suspended for good right before the k-th operation it makes on shared
-// memory. Everybody else runs on the machine's own atomics and pays one look at a thread-local pointer.
+// A seam on which one thread, the victim, is suspended for good right before the k-th operation it makes on
+// shared memory. Everybody else runs on the machine's own atomics and pays one look at a thread-local
+// pointer.
 #pragma once
 
 #include <atomic>

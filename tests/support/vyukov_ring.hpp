@@ -1,6 +1,6 @@
-// The bounded ring of D. Vyukov (1024cores.net, 2010), on our seam and with our verbs: the common design that is
-// *not* lock-free. A thread stopped between its claim and its publication holds up the other side for good, so
-// every test of lock-freedom must fail on it.
+// The bounded ring of D. Vyukov (1024cores.net, 2010), on our seam and with our verbs: the common design that
+// is *not* lock-free. A thread stopped between its claim and its publication holds up the other side for
+// good, so every test of lock-freedom must fail on it.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// Ends the program, with a message, if a test hangs: a lost wake-up then shows as a failure and not as silence.
+// Ends the program, with a message, if a test hangs: a lost wake-up then shows as a failure and not as
+// silence.
 #pragma once
 
 #include <chrono>

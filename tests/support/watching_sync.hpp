@@ -1,4 +1,5 @@
-// The machine's own seam, which also tells who sleeps: the meeting point for tests of waiting without a limit.
+// The machine's own seam, which also tells who sleeps: the meeting point for tests of waiting without a
+// limit.
 #pragma once
 
 #include <atomic>
@@ -11,9 +12,9 @@
 namespace support {
 
 struct watching_sync : millrace::std_sync {
-  static inline std::atomic<int> parks{0};         // calls of park and park_until, ever
-  static inline std::atomic<int> parked{0};        // threads inside them now, or about to be
-  static inline std::atomic<int> unparks{0};       // calls of unpark, ever
+  static inline std::atomic<int> parks{0};          // calls of park and park_until, ever
+  static inline std::atomic<int> parked{0};         // threads inside them now, or about to be
+  static inline std::atomic<int> unparks{0};        // calls of unpark, ever
   static inline std::atomic<unsigned> restless{0};  // every n-th park returns at once; 0: none does
 
   static void reset() { parks = parked = unparks = 0, restless = 0; }

@@ -50,7 +50,7 @@ class function<Result(Args...), Capacity> {
                   "function: the callable is larger than Capacity; capture a pointer");
     static_assert(alignof(Held) <= alignof(std::max_align_t), "function: the callable is over-aligned");
     static_assert(std::is_nothrow_move_constructible_v<Held>, "function: the callable may throw when moved");
-    if constexpr (std::is_pointer_v<Held>) {
+    if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
       if (f == nullptr) return;
     }
     ::new (static_cast<void*>(storage_)) Held(std::forward<F>(f));

@@ -1,0 +1,70 @@
+// Waiting costs nothing: a program blocked in a channel's verbs for five seconds uses next to no processor
+// time. The one test that really waits, because that is what it measures.
+#include <sys/resource.h>
+
+#include <chrono>
+#include <ctime>
+#include <thread>
+
+#include "millrace/queue/channel.hpp"
+#include "support/catch.hpp"
+#include "support/watchdog.hpp"
+#include "support/watching_sync.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using millrace::channel;
+using millrace::outcome;
+
+/// What the whole program has used, the kernel's part included.
+std::chrono::microseconds used() {
+  rusage u{};
+  REQUIRE(getrusage(RUSAGE_SELF, &u) == 0);
+  const auto time = [](const timeval& t) {
+    return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+  };
+  return time(u.ru_utime) + time(u.ru_stime);
+}
+
+/// The machine's own seam, spinning and all, which tells who has gone to sleep.
+struct spinning_sync : support::watching_sync {
+  static bool spinning_helps() noexcept { return std_sync::spinning_helps(); }
+};
+using queue = millrace::mpmc_queue<int, millrace::use_sync<spinning_sync>>;
+
+}  // namespace
+
+TEST_CASE("blocked in pop, push, pop_for and push_for for five seconds: under 10 ms of processor time") {
+  const support::watchdog guard("idle");
+  spinning_sync::reset();
+  channel<int, queue> empty(4);
+  channel<int, queue> full(2);
+  REQUIRE(full.push(1) == outcome::ok);
+  REQUIRE(full.push(2) == outcome::ok);
+  outcome results[4] = {outcome::ok, outcome::ok, outcome::ok, outcome::ok};
+  int out = 0;
+  std::thread threads[] = {
+      std::thread([&] { results[0] = empty.pop(out); }),
+      std::thread([&] { results[1] = full.push(3); }),
+      std::thread([&] {
+        int mine = 0;
+        results[2] = empty.pop_for(mine, 24h);
+      }),
+      std::thread([&] { results[3] = full.push_for(4, 24h); }),
+  };
+  spinning_sync::await_parked(4);  // the spin ends by itself, or this never does
+  const auto before = used();
+  const auto start = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(5s);
+  const auto spent = used() - before;
+  REQUIRE(std::chrono::steady_clock::now() - start >= 5s);
+  CHECK(spent < 10ms);
+  CHECK(spinning_sync::parked == 4);
+  CHECK(spinning_sync::parks <= 8);  // and they slept through, instead of waking to look
+
+  empty.close();
+  full.close();
+  for (auto& t : threads) t.join();
+  for (const outcome result : results) CHECK(result == outcome::closed);
+}
