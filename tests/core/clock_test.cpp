@@ -65,6 +65,12 @@ TEST_CASE("no wait, a negative one and NaN: now") {
   CHECK(saturating_deadline(at(10s), nan) == at(10s));
 }
 
+TEST_CASE("a time before the epoch is a time like others") {
+  CHECK(saturating_deadline(at(-5s), 1s) == at(-4s));
+  CHECK(saturating_deadline(at(-5s), 10s) == at(5s));
+  CHECK(saturating_deadline(at(-5s), (std::chrono::hours::max)()) == (decltype(at(0s))::max)());
+}
+
 TEST_CASE("a wait past the clock's end: the end") {
   constexpr auto end = (steady::time_point::max)();
   CHECK(saturating_deadline(at(10s), (std::chrono::nanoseconds::max)()) == end);

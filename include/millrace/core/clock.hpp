@@ -65,11 +65,12 @@ template <class TimePoint, class Rep, class Period>
     TimePoint now, const std::chrono::duration<Rep, Period>& wait) noexcept {
   using duration = typename TimePoint::duration;
   using seconds = std::chrono::duration<double>;
-  const auto room = (TimePoint::max)() - now;
-  // why: compared as floating point, because converting a huge duration exactly may itself overflow; the
-  // second taken off is far more than the rounding.
+  // why: compared as floating point, because converting a huge duration exactly may itself overflow, and so may
+  // the distance from a time before the epoch; the second taken off is far more than the rounding.
+  const seconds room = seconds((TimePoint::max)().time_since_epoch()) - seconds(now.time_since_epoch());
+  const seconds longest = seconds((duration::max)()) < room ? seconds((duration::max)()) : room;
   if (!(seconds(wait) > seconds::zero())) return now;
-  if (seconds(wait) >= seconds(room) - seconds(1)) return (TimePoint::max)();
+  if (seconds(wait) >= longest - seconds(1)) return (TimePoint::max)();
   return now + std::chrono::ceil<duration>(wait);
 }
 

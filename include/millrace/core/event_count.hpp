@@ -17,7 +17,7 @@
 // Errors      : destroying an event count that still has waiters, or a waiter that is prepared, is a contract
 //               violation and is asserted.
 // Exceptions  : none.
-// Memory      : about 64 bytes; a waiter is about 48, on its thread's stack; never allocates.
+// Memory      : about 64 bytes; a waiter is 24, on its thread's stack; never allocates.
 // Cost        : 1 ns to notify nobody; a wake-up is one futex call.
 // Source      : D. Vyukov, eventcount, 2008 (announce, look again, sleep). The list of waiters, each with a gate
 //               of its own, replaces the epoch: a notify wakes one thread, once, and the next one does not pay

@@ -14,7 +14,9 @@
 //               unless the answer is ok. After close() every push is refused, and pops drain what was accepted:
 //               nothing accepted is lost, also when the two race, and `closed` is final.
 // Exceptions  : std::length_error for a capacity outside 1 .. 2^31; std::invalid_argument for drop_oldest with a
-//               queue whose producers may not pop; from verbs only what T's copy or move throws, and on_drop.
+//               queue whose producers may not pop; from verbs only what T's copy or move throws, and on_drop. What
+//               that leaves of the queue is said there; of a T whose move throws in a push, the place is free again
+//               only once the pops have passed it, and a push that waits for room waits for that.
 // Memory      : the queue's and about 400 bytes. Waiting allocates nothing.
 // Cost        : the queue's, plus a load when nobody sleeps on the other side.
 // Source      : WG21 P0260 for verbs and closing.
@@ -23,7 +25,7 @@
 // Example:
 //   millrace::channel<job> jobs(1024);
 //   std::thread worker([&] { for (job& j : jobs) j.run(); });   // until closed and drained
-//   jobs.push(job{...});                                        // waits while full
+//   if (jobs.push(job{...}) != millrace::outcome::ok) return;   // waits while full; not ok: closed
 //   jobs.close();
 //   worker.join();
 #pragma once
@@ -237,7 +239,9 @@ class channel {
     detail::on_exception pass_on([this] { not_full_.events.notify_one(); });
     const outcome result = access::take(queue_, receive);
     pass_on.dismiss();
-    if (result == outcome::ok) not_full_.events.notify_one();
+    // why also when empty: a consumer that gives up a stalled producer's position makes room without popping
+    // anything. So that no producer sleeps on a full queue while consumers find it empty, the consumer says so.
+    if (result != outcome::closed) not_full_.events.notify_one();
     return result;
   }
 
@@ -279,13 +283,7 @@ class channel {
     const outcome result = pop_now(receive);
     if (result != outcome::empty) return result;
     limit.start();
-    return not_empty_.await(outcome::empty, limit, [&] {
-      const outcome again = pop_now(receive);
-      // why: a consumer that gives up a stalled producer's position makes room without popping anything. So that
-      // no producer sleeps on a full queue while consumers sleep on an empty one, the consumer says so.
-      if (again == outcome::empty) not_full_.events.notify_one();
-      return again;
-    });
+    return not_empty_.await(outcome::empty, limit, [&] { return pop_now(receive); });
   }
 
   Queue queue_;

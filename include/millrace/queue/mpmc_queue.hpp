@@ -117,7 +117,7 @@ class mpmc_queue {
     }
   }
 
-  /// False: full, and `value` still holds its value.
+  /// False: full, and `value` still holds its value. If T's move throws, what is left of `value` is up to T.
   [[nodiscard]] bool try_push(T&& value) { return offer(std::move(value)) == outcome::ok; }
   [[nodiscard]] bool try_push(const T& value)
     requires std::is_copy_constructible_v<T>
@@ -125,7 +125,8 @@ class mpmc_queue {
     return offer(value) == outcome::ok;
   }
 
-  /// Constructs the value in its place. False: full, and `args` hold their values. Only parts that are lvalues,
+  /// Constructs the value in its place, or, if that may throw and the move may not, before a place is claimed for
+  /// it. False: full, and `args` hold their values. Only parts that are lvalues,
   /// or of trivially copyable type, or one T can be left alone or given back by a push that lost its place (its
   /// thread was suspended in the constructor) and then met a full queue; with other parts it waits there for
   /// room. A T that travels as a word is built before its place is known, and so takes no other parts at all.

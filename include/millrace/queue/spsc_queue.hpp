@@ -102,7 +102,7 @@ class spsc_queue {
   [[nodiscard]] bool try_emplace(Args&&... args) {
     const std::uint64_t t = tail_.load(std::memory_order_relaxed);  // relaxed: ours alone
     if (!has_room(t)) return false;
-    ::new (static_cast<void*>(at(t))) T(std::forward<Args>(args)...);
+    ::new (place(t)) T(std::forward<Args>(args)...);
     tail_.store(t + one, std::memory_order_release);  // (1) release; pairs with (2)
     fetch_next_line(t);
     return true;
@@ -124,7 +124,7 @@ class spsc_queue {
     } end{*this, t, t};
     std::size_t done = 0;
     for (; done < n && has_room(end.to); ++done) {
-      ::new (static_cast<void*>(at(end.to))) T(*first);
+      ::new (place(end.to)) T(*first);
       ++first;
       end.to += one;
     }
@@ -216,6 +216,7 @@ class spsc_queue {
     }
   };
 
+  [[nodiscard]] void* place(std::uint64_t p) noexcept { return data_[p / one & mask_].storage; }
   [[nodiscard]] T* at(std::uint64_t p) noexcept {
     return std::launder(reinterpret_cast<T*>(data_[p / one & mask_].storage));
   }
@@ -253,14 +254,13 @@ class spsc_queue {
     std::uint64_t t = tail_.load(std::memory_order_relaxed);
     if ((t & closed_bit) != 0) return outcome::closed;
     if (!has_room(t)) return outcome::full;
-    T* const place = at(t);
-    ::new (static_cast<void*>(place)) T(std::forward<Args>(args)...);
+    ::new (place(t)) T(std::forward<Args>(args)...);
     if (tail_.compare_exchange_strong(t, t + one, std::memory_order_release,
                                       std::memory_order_relaxed)) {  // (5)
       return outcome::ok;
     }
-    arguments::give_back(std::move(*place), args...);
-    place->~T();
+    arguments::give_back(std::move(*at(t)), args...);
+    at(t)->~T();
     return outcome::closed;
   }
   template <class Receive>

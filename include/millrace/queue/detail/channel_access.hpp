@@ -5,8 +5,8 @@
 //   outcome take(Receive)      ok | empty | closed; `receive(T&&)` gets the value
 //   void close() noexcept      after it no offer succeeds that has not already; idempotent
 //
-// such that the last write of each of them, before it answers ok, is a read-modify-write: the event counts rest
-// on its being a full barrier (see sync.hpp, fence_after_rmw).
+// such that what each of them does for others to see is a read-modify-write: the event counts rest on its being a
+// full barrier (see sync.hpp, fence_after_rmw). A hint stored after it does no harm.
 #pragma once
 
 #include <utility>
