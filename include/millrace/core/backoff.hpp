@@ -33,20 +33,25 @@ struct exponential_backoff {
   template <class Sync>
   class in {
    public:
-    void operator()() noexcept {
-      if (random_ == 0) random_ = Sync::entropy() | 1u;
-      // xorshift32 (G. Marsaglia, Xorshift RNGs, 2003): cheap, and no thread needs more than "different".
-      random_ ^= random_ << 13;
-      random_ ^= random_ >> 17;
-      random_ ^= random_ << 5;
-      const std::uint32_t pauses = 1 + random_ % limit_;
-      for (std::uint32_t i = 0; i < pauses; ++i) Sync::pause();
-      limit_ = limit_ > Most / 2 ? Most : limit_ * 2;
-    }
+    void operator()() noexcept { state_ = pause(state_); }
 
    private:
-    std::uint32_t limit_ = First;
-    std::uint32_t random_ = 0;  // 0: not seeded yet, so that a call that never loses pays nothing
+    // why: out of line, and its state passed through a register: a loop that never loses pays nothing for it.
+    // state: [ limit : 32 | random : 32 ], 0 before the first loss
+    MILLRACE_NOINLINE static std::uint64_t pause(std::uint64_t state) noexcept {
+      std::uint32_t limit = state == 0 ? First : static_cast<std::uint32_t>(state >> 32);
+      std::uint32_t random = state == 0 ? (Sync::entropy() | 1u) : static_cast<std::uint32_t>(state);
+      // xorshift32 (G. Marsaglia, Xorshift RNGs, 2003): cheap, and no thread needs more than "different".
+      random ^= random << 13;
+      random ^= random >> 17;
+      random ^= random << 5;
+      const std::uint32_t pauses = 1 + random % limit;
+      for (std::uint32_t i = 0; i < pauses; ++i) Sync::pause();
+      limit = limit > Most / 2 ? Most : limit * 2;
+      return std::uint64_t{limit} << 32 | random;
+    }
+
+    std::uint64_t state_ = 0;
   };
 };
 
