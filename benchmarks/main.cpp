@@ -70,7 +70,11 @@ unsigned long number(const std::string& argument, const char* value, unsigned lo
 
 settings parse(int argc, char** argv) {
   settings s;
-  for (int i = 1; i < argc; ++i) s.command.append(" ").append(argv[i]);
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    // Where the figures go says nothing about them.
+    if (argument.rfind("--json=", 0) != 0 && argument.rfind("--page=", 0) != 0) s.command += ' ' + argument;
+  }
   benchmark::Initialize(&argc, argv, [] { fmt::print("{}", usage); });
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
