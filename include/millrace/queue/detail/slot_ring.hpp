@@ -41,16 +41,24 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/detail/hints.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
 
 template <class T, class Sync, class Backoff, unsigned Patience>
-class slot_ring {
+class slot_ring : public hints<Sync> {
+  using hints<Sync>::later;
+
   enum tag : std::uint64_t { free_cell, writing, full, reading, busy };
 
  public:
+  using hints<Sync>::tail;
+  using hints<Sync>::head;
+  using hints<Sync>::settle_tail;
+  using hints<Sync>::settle_head;
+
   class cell {
    public:
     explicit cell(std::uint64_t state) noexcept : state_(state) {}
@@ -69,19 +77,13 @@ class slot_ring {
 
   /// `cells`: n of them, n a power of two of at least 2, each built from `initial(its index, n, first)`.
   slot_ring(cell* cells, std::uint64_t n, std::uint64_t first) noexcept
-      : cells_(cells), mask_(n - 1), tail_(first), head_(first) {}
+      : hints<Sync>(first), cells_(cells), mask_(n - 1) {}
 
   /// What cell `index` holds before position `first` is claimed.
   [[nodiscard]] static std::uint64_t initial(std::uint64_t index, std::uint64_t n,
                                              std::uint64_t first) noexcept {
     return at(first + ((index - first) & (n - 1)), free_cell);
   }
-
-  // The verbs take a cursor: begin with tail() or head(), use it for a batch, hand it to settle_*().
-  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_relaxed); }
-  void settle_tail(std::uint64_t p) noexcept { advance(tail_, p); }
-  void settle_head(std::uint64_t h) noexcept { advance(head_, h); }
 
   /// full, if a push would find it so; ok promises nothing.
   [[nodiscard]] outcome look(std::uint64_t p) const noexcept {
@@ -109,15 +111,7 @@ class slot_ring {
   [[nodiscard]] outcome pop(std::uint64_t& h, Take&& take) {
     const outcome claimed = claim_for_pop(h);
     if (claimed != outcome::ok) return claimed;
-    struct leaving {
-      slot_ring& ring;
-      cell& c;
-      std::uint64_t state;
-      ~leaving() {
-        c.value().~T();
-        ring.leave(c, state);
-      }
-    } const at_the_end{*this, cells_[h & mask_], at(h, reading)};
+    const leaving at_the_end{*this, cells_[h & mask_], at(h, reading)};
     ++h;
     take(std::move(at_the_end.c.value()));
     return outcome::ok;
@@ -169,7 +163,7 @@ class slot_ring {
         fetch(p);
         if (c.state_.compare_exchange_strong(s, at(p, writing), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
-          advance(tail_, p + 1);
+          settle_tail(p + 1);
           fetch(p + 2);
           return outcome::ok;
         }
@@ -190,7 +184,7 @@ class slot_ring {
         waited = 0;
         if (c.state_.compare_exchange_strong(s, at(p, busy), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
-          advance(tail_, ++p);
+          settle_tail(++p);
           if (++given_up > mask_) return outcome::full;
         }
         continue;
@@ -213,7 +207,7 @@ class slot_ring {
         fetch(h);
         if (c.state_.compare_exchange_strong(s, retag(s, reading), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
-          advance(head_, h + 1);
+          settle_head(h + 1);
           fetch(h + 2);
           return outcome::ok;
         }
@@ -232,7 +226,7 @@ class slot_ring {
         }
         waited = 0;
         if (c.state_.compare_exchange_strong(s, retag(s, busy), std::memory_order_relaxed)) {
-          advance(head_, ++h);
+          settle_head(++h);
         }
         continue;
       }
@@ -252,14 +246,25 @@ class slot_ring {
     }
   }
 
+  /// At the end of its scope: destroys the value and leaves the cell, which we hold.
+  struct leaving {
+    slot_ring& ring;
+    cell& c;
+    std::uint64_t state;
+    ~leaving() {
+      c.value().~T();
+      ring.leave(c, state);
+    }
+  };
+
   template <class Make>
   void construct(cell& c, std::uint64_t p, Make& make) {
-    struct leaving {
+    struct giving_up {
       slot_ring& ring;
       cell& c;
       std::uint64_t state;
       bool made = false;
-      ~leaving() {
+      ~giving_up() {
         if (!made) ring.leave(c, state);
       }
     } guard{*this, c, at(p, writing)};
@@ -308,15 +313,7 @@ class slot_ring {
   }
 
   void take_back(std::uint64_t p, std::optional<T>& value) {
-    struct leaving {
-      slot_ring& ring;
-      cell& c;
-      std::uint64_t state;
-      ~leaving() {
-        c.value().~T();
-        ring.leave(c, state);
-      }
-    } const at_the_end{*this, cells_[p & mask_], at(p, busy)};
+    const leaving at_the_end{*this, cells_[p & mask_], at(p, busy)};
     value.emplace(std::move(at_the_end.c.value()));
   }
 
@@ -335,20 +332,9 @@ class slot_ring {
     return later(later(h + 1, t != free_cell ? q - mask_ : q - mask_ - (mask_ + 1)), head());
   }
 
-  [[nodiscard]] static std::uint64_t later(std::uint64_t a, std::uint64_t b) noexcept {
-    return static_cast<std::int64_t>(b - a) > 0 ? b : a;
-  }
-
-  static void advance(typename Sync::template atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
-    if (static_cast<std::int64_t>(to - hint.load(std::memory_order_relaxed)) > 0) {
-      hint.store(to, std::memory_order_relaxed);
-    }
-  }
-
-  alignas(hot_separation) cell* const cells_;  // \ read only
-  const std::uint64_t mask_;                   // /
-  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> tail_;
-  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> head_;
+  // read only, and so apart from the hints
+  alignas(hot_separation) cell* const cells_;
+  const std::uint64_t mask_;
 };
 
 }  // namespace detail

@@ -33,30 +33,29 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/word_pair.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/detail/hints.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
 
 template <class Sync, class Backoff>
-class word_ring {
+class word_ring : public hints<Sync> {
+  using hints<Sync>::later;
+
  public:
+  using hints<Sync>::tail;
+  using hints<Sync>::head;
   using cell = typename Sync::atomic_pair;
 
   /// `cells`: n of them, n a power of two of at least 2, each built from `initial(its index, n, first)`.
   word_ring(cell* cells, std::uint64_t n, std::uint64_t first) noexcept
-      : cells_(cells), mask_(n - 1), tail_(first), head_(first) {}
+      : hints<Sync>(first), cells_(cells), mask_(n - 1) {}
 
   /// What cell `index` holds before position `first` is filled.
   [[nodiscard]] static word_pair initial(std::uint64_t index, std::uint64_t n, std::uint64_t first) noexcept {
     return {free_at(first + ((index - first) & (n - 1))), 0};
   }
-
-  // The verbs take a cursor: begin with tail() or head(), use it for a batch, hand it to settle_*().
-  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_relaxed); }
-  void settle_tail(std::uint64_t p) noexcept { advance(tail_, p); }
-  void settle_head(std::uint64_t h) noexcept { advance(head_, h); }
 
   [[nodiscard]] outcome push(std::uint64_t& p, std::uint64_t value) noexcept {
     typename Backoff::template in<Sync> backoff;
@@ -156,20 +155,9 @@ class word_ring {
     return later(later(h + 1, q - mask_), head());
   }
 
-  [[nodiscard]] static std::uint64_t later(std::uint64_t a, std::uint64_t b) noexcept {
-    return static_cast<std::int64_t>(b - a) > 0 ? b : a;
-  }
-
-  static void advance(typename Sync::template atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
-    if (static_cast<std::int64_t>(to - hint.load(std::memory_order_relaxed)) > 0) {
-      hint.store(to, std::memory_order_relaxed);
-    }
-  }
-
-  alignas(hot_separation) cell* const cells_;  // \ read only
-  const std::uint64_t mask_;                   // /
-  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> tail_;
-  alignas(hot_separation) typename Sync::template atomic<std::uint64_t> head_;
+  // read only, and so apart from the hints
+  alignas(hot_separation) cell* const cells_;
+  const std::uint64_t mask_;
 };
 
 }  // namespace detail
