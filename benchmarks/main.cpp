@@ -282,6 +282,7 @@ int main(int argc, char** argv) {
   bench::add_spsc_queue(all);
   bench::add_channel(all);
   bench::add_vyukov_ring(all);
+  bench::add_two_word_rings(all);
   bench::add_moodycamel(all);
   bench::add_readerwriterqueue(all);
   bench::add_atomic_queue(all);
