@@ -27,7 +27,7 @@ struct in_place {
   explicit operator std::uint64_t() const { return value.get(); }
   static void operator delete(void* storage, std::size_t size) {
     explore::forget(storage, size);
-    ::operator delete(storage, size);
+    ::operator delete(storage);
   }
   explore::plain<std::uint64_t> value;
 };
