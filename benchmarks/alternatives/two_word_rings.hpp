@@ -20,7 +20,8 @@ class two_word_rings {
   using value_type = T;
 
   /// `capacity`: a power of two.
-  explicit two_word_rings(std::size_t capacity) : free_(capacity), full_(capacity), slots_(new slot[capacity]) {
+  explicit two_word_rings(std::size_t capacity)
+      : free_(capacity), full_(capacity), slots_(new slot[capacity]) {
     for (std::uint64_t i = 0; i < capacity; ++i) static_cast<void>(free_.try_push(i));
   }
   ~two_word_rings() {
