@@ -18,7 +18,7 @@
 // closed: the first position that this cell offers from now on is the end of the stream. The bit stays through
 // the pop of an older value, so nothing enters at or after it, and everything before it is popped first.
 //
-// Memory orders: every access to a state is sequentially consistent. Acquire and release would publish the values,
+// Memory orders: looking at a state and exchanging it are sequentially consistent. Acquire and release would publish the values,
 // but then a push could return and a pop that begins later, on another core, still answer empty, as the store may
 // sit in a store buffer. It costs nothing: on x86-64 and ARM64 these are the instructions of acquire and release.
 //
