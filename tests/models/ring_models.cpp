@@ -255,6 +255,15 @@ struct two_full_queues {
   void finish() { explore::check(found[0] || found[1], "one of them was second"); }
 };
 
+/// Likewise with values that are built before a place is claimed for them, after a look at whether there is one.
+template <class Queue>
+struct two_full_queues_looked_at : two_full_queues<Queue> {
+  void thread(int i) {
+    explore::check(this->q[i].try_pop().has_value(), "there are two");
+    this->found[i] = this->q[1 - i].try_emplace(std::uint64_t{2});
+  }
+};
+
 /// Close against close: it is over in both, or one was first.
 template <class Queue>
 struct two_closings {
@@ -331,6 +340,8 @@ int main(int argc, char** argv) {
           world<room_is_heard_of<slot_queue>>("slot room", {.preemptions = 4, .stale_reads = 4}),
           world<two_queues<slot_queue>>("slot two queues", {.preemptions = 3, .stale_reads = 2}),
           world<two_full_queues<slot_queue>>("slot two full queues", {.preemptions = 3, .stale_reads = 2}),
+          world<two_full_queues_looked_at<slot_queue>>("slot two full queues, looked at",
+                                                       {.preemptions = 3, .stale_reads = 2}),
           world<two_closings<slot_queue>>("slot two closings", {.preemptions = 3, .stale_reads = 2}),
           world<two_and_two<slot_queue>>("slot 2P2C, random",
                                          {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
