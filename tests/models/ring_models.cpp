@@ -312,7 +312,7 @@ int main(int argc, char** argv) {
   return model::main(
       argc, argv,
       {
-          world<one_and_one<word_queue>>("word 1P1C", {.preemptions = 4, .stale_reads = 2}),
+          world<one_and_one<word_queue>>("word 1P1C", {.preemptions = 3, .stale_reads = 2}),
           world<two_and_two<bare_words>>("word 2P2C", {.preemptions = 2, .stale_reads = 0}),
           world<two_and_two<word_queue>>("word 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
           world<round_and_round<word_queue>>("word round and round", {.preemptions = 2, .stale_reads = 1}),

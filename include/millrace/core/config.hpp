@@ -63,11 +63,15 @@
 #define MILLRACE_NO_UNIQUE_ADDRESS [[no_unique_address]]
 #endif
 
-// Keeps a rare path out of its caller, so that the common one inlines small.
+// NOINLINE keeps a rare path out of its caller, INLINE the short common one in it, also where a compiler has taken in
+// so much that it would stop: a cursor or a value handed over through memory is felt around a locked instruction,
+// which waits for the stores before it.
 #if defined(_MSC_VER)
 #define MILLRACE_NOINLINE __declspec(noinline)
+#define MILLRACE_INLINE __forceinline
 #else
 #define MILLRACE_NOINLINE __attribute__((noinline))
+#define MILLRACE_INLINE __attribute__((always_inline)) inline
 #endif
 
 namespace millrace {

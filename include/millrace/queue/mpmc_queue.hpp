@@ -188,7 +188,7 @@ class mpmc_queue {
   friend detail::channel_access;
 
   template <class... Args>
-  outcome offer(Args&&... args) {
+  MILLRACE_INLINE outcome offer(Args&&... args) {
     std::uint64_t p = ring_.tail();
     const outcome result = offer_at(p, std::forward<Args>(args)...);
     ring_.settle_tail(p);
@@ -196,7 +196,7 @@ class mpmc_queue {
   }
 
   template <class... Args>
-  outcome offer_at(std::uint64_t& p, Args&&... args) {
+  MILLRACE_INLINE outcome offer_at(std::uint64_t& p, Args&&... args) {
     using arguments = detail::arguments<T, Args...>;
     if constexpr (as_word) {
       if constexpr (arguments::one_rvalue || (arguments::one_value && std::is_trivially_copyable_v<T>)) {
@@ -220,7 +220,7 @@ class mpmc_queue {
     }
   }
 
-  outcome offer_word(std::uint64_t& p, const T& value) noexcept {
+  MILLRACE_INLINE outcome offer_word(std::uint64_t& p, const T& value) noexcept {
     const outcome result = ring_.push(p, word_traits<T>::peek(value));
     // why: the word in the queue owns what `value` owned, and `value` is one that was given away by the caller,
     // or a copy of our own, or of a type for which release does nothing.
@@ -229,7 +229,7 @@ class mpmc_queue {
   }
 
   template <class Take>
-  outcome take(Take&& receive) {
+  MILLRACE_INLINE outcome take(Take&& receive) {
     std::uint64_t h = ring_.head();
     // A `receive` that throws leaves the hint behind, which the next pop makes good.
     const outcome result = take_at(h, receive);
@@ -238,7 +238,7 @@ class mpmc_queue {
   }
 
   template <class Take>
-  outcome take_at(std::uint64_t& h, Take&& receive) {
+  MILLRACE_INLINE outcome take_at(std::uint64_t& h, Take&& receive) {
     if constexpr (as_word) {
       std::uint64_t word;
       const outcome result = ring_.pop(h, word);

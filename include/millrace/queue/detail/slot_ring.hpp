@@ -94,7 +94,7 @@ class slot_ring : public hints<Sync> {
   /// `make(place)` constructs a T there. `give_back(T&&)` is called when the answer is not ok although `make`
   /// has been; it returns false if it cannot, and then the push goes on until there is a place.
   template <class Make, class GiveBack>
-  [[nodiscard]] outcome push(std::uint64_t& p, Make&& make, GiveBack&& give_back) {
+  [[nodiscard]] MILLRACE_INLINE outcome push(std::uint64_t& p, Make&& make, GiveBack&& give_back) {
     const outcome claimed = claim_for_push(p);
     if (claimed != outcome::ok) return claimed;
     cell& c = cells_[p & mask_];
@@ -108,7 +108,7 @@ class slot_ring : public hints<Sync> {
 
   /// `take(T&&)` receives the value, which is destroyed afterwards, also if `take` throws.
   template <class Take>
-  [[nodiscard]] outcome pop(std::uint64_t& h, Take&& take) {
+  [[nodiscard]] MILLRACE_INLINE outcome pop(std::uint64_t& h, Take&& take) {
     const outcome claimed = claim_for_pop(h);
     if (claimed != outcome::ok) return claimed;
     const leaving at_the_end{*this, cells_[h & mask_], at(h, reading)};
@@ -152,29 +152,76 @@ class slot_ring : public hints<Sync> {
     return static_cast<std::int64_t>(s - (p << position_shift)) >> position_shift;
   }
 
+  /// The answer and the cursor after it.
+  struct claim {
+    outcome result;
+    std::uint64_t cursor;
+  };
+
   /// ok: cell p is WRITING(p), and ours.
-  [[nodiscard]] outcome claim_for_push(std::uint64_t& p) noexcept {
+  [[nodiscard]] MILLRACE_INLINE outcome claim_for_push(std::uint64_t& p) noexcept {
+    // relaxed: only the exchange believes it
+    const bool free = cells_[p & mask_].state_.load(std::memory_order_relaxed) == at(p, free_cell);
+    if (free && start_writing(p)) return outcome::ok;
+    const claim c = go_on_claiming_for_push(p, free);
+    p = c.cursor;
+    return c.result;
+  }
+
+  /// ok: cell h is READING(h), and ours.
+  [[nodiscard]] MILLRACE_INLINE outcome claim_for_pop(std::uint64_t& h) noexcept {
+    const std::uint64_t s = cells_[h & mask_].state_.load(std::memory_order_relaxed);  // as above
+    const bool there = (s & ~closed_bit) == at(h, full);
+    if (there && start_reading(h, s)) return outcome::ok;
+    const claim c = go_on_claiming_for_pop(h, there);
+    h = c.cursor;
+    return c.result;
+  }
+
+  /// FREE(p) -> WRITING(p). False: somebody was first.
+  MILLRACE_INLINE bool start_writing(std::uint64_t p) noexcept {
+    std::uint64_t s = at(p, free_cell);
+    fetch(p);
+    if (!cells_[p & mask_].state_.compare_exchange_strong(s, at(p, writing), std::memory_order_seq_cst,
+                                                          std::memory_order_relaxed)) {
+      return false;
+    }
+    settle_tail(p + 1);
+    fetch(p + 2);
+    return true;
+  }
+
+  /// `s`, which is FULL(h), -> READING(h). False: somebody was first.
+  MILLRACE_INLINE bool start_reading(std::uint64_t h, std::uint64_t s) noexcept {
+    fetch(h);
+    if (!cells_[h & mask_].state_.compare_exchange_strong(s, retag(s, reading), std::memory_order_seq_cst,
+                                                          std::memory_order_relaxed)) {
+      return false;
+    }
+    settle_head(h + 1);
+    fetch(h + 2);
+    return true;
+  }
+
+  // why: the first try of a claim is in line, the loops are out of it, with all that they know in registers.
+
+  /// `lost`: the first try was, to another thread.
+  [[nodiscard]] MILLRACE_NOINLINE claim go_on_claiming_for_push(std::uint64_t p, bool lost) noexcept {
     typename Backoff::template in<Sync> backoff;
     std::uint64_t given_up = 0;
     for (unsigned waited = 0;;) {
+      if (lost) backoff();
       cell& c = cells_[p & mask_];
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (3) pairs with (6)
-      if (s == at(p, free_cell)) {
-        fetch(p);
-        if (c.state_.compare_exchange_strong(s, at(p, writing), std::memory_order_seq_cst,
-                                             std::memory_order_relaxed)) {
-          settle_tail(p + 1);
-          fetch(p + 2);
-          return outcome::ok;
-        }
-        backoff();
+      if ((lost = s == at(p, free_cell))) {
+        if (start_writing(p)) return {outcome::ok, p};
         continue;
       }
       const std::int64_t ahead = distance(s, p);
       if (ahead < 0) {
-        if ((s & closed_bit) != 0) return outcome::closed;
+        if ((s & closed_bit) != 0) return {outcome::closed, p};
         const std::uint64_t t = s & tag_bits;
-        if (t == full || t == writing) return outcome::full;
+        if (t == full || t == writing) return {outcome::full, p};
         // READING(p - n), or BUSY
         if (waited < Patience) {
           ++waited;
@@ -185,38 +232,31 @@ class slot_ring : public hints<Sync> {
         if (c.state_.compare_exchange_strong(s, at(p, busy), std::memory_order_seq_cst,
                                              std::memory_order_relaxed)) {
           settle_tail(++p);
-          if (++given_up > mask_) return outcome::full;
+          if (++given_up > mask_) return {outcome::full, p};
         }
         continue;
       }
-      if (s == (at(p, free_cell) | closed_bit)) return outcome::closed;
+      if (s == (at(p, free_cell) | closed_bit)) return {outcome::closed, p};
       p = next_tail(p, s, ahead);
       waited = 0;
     }
   }
 
-  /// ok: cell h is READING(h), and ours.
-  [[nodiscard]] outcome claim_for_pop(std::uint64_t& h) noexcept {
+  [[nodiscard]] MILLRACE_NOINLINE claim go_on_claiming_for_pop(std::uint64_t h, bool lost) noexcept {
     typename Backoff::template in<Sync> backoff;
     for (unsigned waited = 0;;) {
+      if (lost) backoff();
       cell& c = cells_[h & mask_];
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (4) pairs with (5)
       const std::int64_t ahead = distance(s, h);
       const std::uint64_t t = s & tag_bits;
-      if (ahead == 0 && t == full) {
-        fetch(h);
-        if (c.state_.compare_exchange_strong(s, retag(s, reading), std::memory_order_seq_cst,
-                                             std::memory_order_relaxed)) {
-          settle_head(h + 1);
-          fetch(h + 2);
-          return outcome::ok;
-        }
-        backoff();
+      if ((lost = ahead == 0 && t == full)) {
+        if (start_reading(h, s)) return {outcome::ok, h};
         continue;
       }
       // READING or BUSY of an earlier position: nobody has claimed h yet
       if (ahead < 0 || (ahead == 0 && t == free_cell)) {
-        return (s & closed_bit) != 0 ? outcome::closed : outcome::empty;
+        return {(s & closed_bit) != 0 ? outcome::closed : outcome::empty, h};
       }
       if (ahead == 0 && t == writing) {
         if (waited < Patience) {

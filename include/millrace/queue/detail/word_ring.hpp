@@ -18,9 +18,10 @@
 // closed: the first position that this cell offers from now on is the end of the stream. The bit stays through
 // the pop of an older value, so nothing enters at or after it, and everything before it is popped first.
 //
-// Memory orders: looking at a state and exchanging it are sequentially consistent. Acquire and release would publish the values,
-// but then a push could return and a pop that begins later, on another core, still answer empty, as the store may
-// sit in a store buffer. It costs nothing: on x86-64 and ARM64 these are the instructions of acquire and release.
+// Memory orders: looking at a state to answer by it, and exchanging it, are sequentially consistent. Acquire and
+// release would publish the values, but then a push could return and a pop that begins later, on another core, still
+// answer empty, as the store may sit in a store buffer. It costs nothing: on x86-64 and ARM64 these are the
+// instructions of acquire and release.
 //
 // Progress: lock-free; full and empty are exact. Source: positions in cells, C. Evequoz, ICPP 2008; array and
 // hints, P. Tsigas & Y. Zhang, SPAA 2001; the pair, A. Morrison & Y. Afek (LCRQ), PPoPP 2013.
@@ -57,52 +58,29 @@ class word_ring : public hints<Sync> {
     return {free_at(first + ((index - first) & (n - 1))), 0};
   }
 
-  [[nodiscard]] outcome push(std::uint64_t& p, std::uint64_t value) noexcept {
-    typename Backoff::template in<Sync> backoff;
-    for (;;) {
-      cell& c = cells_[p & mask_];
-      const std::uint64_t s = c.first(std::memory_order_seq_cst);  // (3) pairs with (5)
-      if (s == free_at(p)) {
-        word_pair expected{s, 0};
-        // (4) publishes the value, and what it points to; pairs with (6)
-        if (c.compare_exchange(expected, {s | full_bit, value}, std::memory_order_seq_cst)) {
-          fetch_next_line(p);
-          ++p;
-          return outcome::ok;
-        }
-        backoff();
-        continue;
-      }
-      const std::int64_t ahead = distance(s, p);
-      if (ahead < 0) return (s & closed_bit) != 0 ? outcome::closed : outcome::full;  // FULL(p - n)
-      if (s == (free_at(p) | closed_bit)) return outcome::closed;
-      p = next_tail(p, s, ahead);
+  [[nodiscard]] MILLRACE_INLINE outcome push(std::uint64_t& p, std::uint64_t value) noexcept {
+    // relaxed: only the exchange believes it
+    const bool free = cells_[p & mask_].first(std::memory_order_relaxed) == free_at(p);
+    if (free && fill(p, value)) {
+      ++p;
+      return outcome::ok;
     }
+    const pushed r = push_on(p, value, free);
+    p = r.cursor;
+    return r.result;
   }
 
-  [[nodiscard]] outcome pop(std::uint64_t& h, std::uint64_t& value) noexcept {
-    typename Backoff::template in<Sync> backoff;
-    for (;;) {
-      cell& c = cells_[h & mask_];
-      const std::uint64_t s = c.first(std::memory_order_seq_cst);  // (6) pairs with (4)
-      const std::int64_t ahead = distance(s, h);
-      if (ahead == 0) {
-        if ((s & full_bit) == 0) return (s & closed_bit) != 0 ? outcome::closed : outcome::empty;
-        // relaxed: a value of another lap is caught by the exchange, which compares it with its state
-        word_pair expected{s, c.second(std::memory_order_relaxed)};
-        // (5) tells producers that there is room; pairs with (3)
-        if (c.compare_exchange(expected, {free_at(h + mask_ + 1) | (s & closed_bit), 0},
-                               std::memory_order_seq_cst)) {
-          fetch_next_line(h);
-          value = expected.second;
-          ++h;
-          return outcome::ok;
-        }
-        backoff();
-        continue;
-      }
-      h = next_head(h, ahead);
+  [[nodiscard]] MILLRACE_INLINE outcome pop(std::uint64_t& h, std::uint64_t& value) noexcept {
+    const std::uint64_t s = cells_[h & mask_].first(std::memory_order_relaxed);  // as above
+    const bool full = (s & ~closed_bit) == (free_at(h) | full_bit);
+    if (full && drain(h, s, value)) {
+      ++h;
+      return outcome::ok;
     }
+    const popped r = pop_on(h, full);
+    h = r.cursor;
+    value = r.value;
+    return r.result;
   }
 
   /// Ends the stream after everything accepted so far. Idempotent.
@@ -133,6 +111,75 @@ class word_ring : public hints<Sync> {
   /// How far the position in state `s` is ahead of `p`.
   [[nodiscard]] static std::int64_t distance(std::uint64_t s, std::uint64_t p) noexcept {
     return static_cast<std::int64_t>(s - (p << position_shift)) >> position_shift;
+  }
+
+  struct pushed {
+    outcome result;
+    std::uint64_t cursor;
+  };
+  struct popped {
+    outcome result;
+    std::uint64_t cursor;
+    std::uint64_t value;
+  };
+
+  /// FREE(p) -> FULL(p). False: somebody was first.
+  MILLRACE_INLINE bool fill(std::uint64_t p, std::uint64_t value) noexcept {
+    word_pair expected{free_at(p), 0};
+    // (4) publishes the value, and what it points to; pairs with (6)
+    const bool done = cells_[p & mask_].compare_exchange(expected, {free_at(p) | full_bit, value},
+                                                         std::memory_order_seq_cst);
+    if (done) fetch_next_line(p);
+    return done;
+  }
+
+  /// `s`, which is FULL(h), -> FREE(h + n). False: somebody was first.
+  MILLRACE_INLINE bool drain(std::uint64_t h, std::uint64_t s, std::uint64_t& value) noexcept {
+    cell& c = cells_[h & mask_];
+    // relaxed: a value of another lap is caught by the exchange, which compares it with its state
+    word_pair expected{s, c.second(std::memory_order_relaxed)};
+    // (5) tells producers that there is room; pairs with (3)
+    if (!c.compare_exchange(expected, {free_at(h + mask_ + 1) | (s & closed_bit), 0},
+                            std::memory_order_seq_cst)) {
+      return false;
+    }
+    fetch_next_line(h);
+    value = expected.second;
+    return true;
+  }
+
+  // why: push and pop are one try, in line; the loops are out of it, with all that they know in registers.
+
+  /// `lost`: the first try was, to another thread.
+  MILLRACE_NOINLINE pushed push_on(std::uint64_t p, std::uint64_t value, bool lost) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    for (;;) {
+      if (lost) backoff();
+      const std::uint64_t s = cells_[p & mask_].first(std::memory_order_seq_cst);  // (3) pairs with (5)
+      if ((lost = s == free_at(p))) {
+        if (fill(p, value)) return {outcome::ok, p + 1};
+        continue;
+      }
+      const std::int64_t ahead = distance(s, p);
+      if (ahead < 0) return {(s & closed_bit) != 0 ? outcome::closed : outcome::full, p};  // FULL(p - n)
+      if (s == (free_at(p) | closed_bit)) return {outcome::closed, p};
+      p = next_tail(p, s, ahead);
+    }
+  }
+
+  MILLRACE_NOINLINE popped pop_on(std::uint64_t h, bool lost) noexcept {
+    typename Backoff::template in<Sync> backoff;
+    for (;;) {
+      if (lost) backoff();
+      const std::uint64_t s = cells_[h & mask_].first(std::memory_order_seq_cst);  // (6) pairs with (4)
+      const std::int64_t ahead = distance(s, h);
+      if ((lost = ahead == 0)) {
+        if ((s & full_bit) == 0) return {(s & closed_bit) != 0 ? outcome::closed : outcome::empty, h, 0};
+        if (std::uint64_t value; drain(h, s, value)) return {outcome::ok, h + 1, value};
+        continue;
+      }
+      h = next_head(h, ahead);
+    }
   }
 
   // why: the exchange needs the line for itself, and a look at it first brings a shared copy, so a line costs two
