@@ -124,6 +124,22 @@ struct round_and_round : recorded<Queue> {
   }
 };
 
+/// A thread may stand in a cell while another pushes past it, and a third must see what was pushed.
+template <class Queue>
+struct past_a_reader : recorded<Queue> {
+  static constexpr int threads = 3;
+  past_a_reader() { std::ignore = this->push(1); }
+  void thread(int i) {
+    if (i == 1) {
+      std::ignore = this->push(2);
+      std::ignore = this->pop();
+      std::ignore = this->push(3);
+    } else {
+      std::ignore = this->pop();
+    }
+  }
+};
+
 /// One of each, thrice: enough to fill, to drain and to wrap.
 template <class Queue>
 struct one_and_one : recorded<Queue> {
@@ -316,7 +332,7 @@ int main(int argc, char** argv) {
           world<two_and_two<bare_words>>("word 2P2C", {.preemptions = 2, .stale_reads = 0}),
           world<two_and_two<word_queue>>("word 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
           world<round_and_round<word_queue>>("word round and round", {.preemptions = 2, .stale_reads = 1}),
-          world<closing<word_queue>>("word closing", {.preemptions = 2, .stale_reads = 1}),
+          world<closing<word_queue>>("word closing", {.preemptions = 2, .stale_reads = 2}),
           world<one_stops_for_good<bare_words>>("word stopped",
                                                 {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<room_is_heard_of<word_queue>>("word room", {.preemptions = 4, .stale_reads = 4}),
@@ -330,7 +346,8 @@ int main(int argc, char** argv) {
           world<two_and_two<slot_queue>>("slot 2P2C, stale", {.preemptions = 1, .stale_reads = 1}),
           world<round_and_round<slot_queue>>("slot round and round", {.preemptions = 2, .stale_reads = 0}),
           world<round_and_round<patient_slots>>("slot round, patient", {.preemptions = 2, .stale_reads = 0}),
-          world<closing<slot_queue>>("slot closing", {.preemptions = 2, .stale_reads = 1}),
+          world<past_a_reader<slot_queue>>("slot past a reader", {.preemptions = 2, .stale_reads = 2}),
+          world<closing<slot_queue>>("slot closing", {.preemptions = 2, .stale_reads = 2}),
           world<one_stops_for_good<slot_queue>>("slot stopped",
                                                 {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<one_stops_for_good<slot_queue>>("slot, two stopped",
