@@ -32,3 +32,11 @@
 #define verify(condition) hostile
 #define require(condition) hostile
 #define CHECK(condition) hostile
+#define FREE 0
+#define FULL 1
+#define EMPTY 0
+#define BUSY 2
+#define READING 3
+#define WRITING 4
+#define OK 0
+#define SUCCESS 0
