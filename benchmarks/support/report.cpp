@@ -52,7 +52,8 @@ std::string others(const circumstances& c) {
 
 std::string outcome_of(const verdict& v) {
   if (v.met()) return "met";
-  return fmt::format("missed by {:.0f} %", 100 * (1 - v.reached.median / v.goal->at_least));
+  const double percent = 100 * (1 - v.reached.median / v.goal->at_least);
+  return percent < 1 ? "missed by less than 1 %" : fmt::format("missed by {:.0f} %", percent);
 }
 
 std::string page(const std::vector<contest>& contests, const suite& s, const circumstances& c) {
