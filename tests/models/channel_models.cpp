@@ -285,5 +285,5 @@ int main(int argc, char** argv) {
           world<closing<slots, 2, 2, 2>>("slots closing 2P2C, random",
                                          {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },
-      "queue/channel.hpp");
+      {"queue/channel.hpp"});
 }

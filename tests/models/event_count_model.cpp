@@ -153,5 +153,5 @@ int main(int argc, char** argv) {
                          world<hand_over<2, 3>>("two to three, random",
                                                 {.preemptions = 2, .stale_reads = 4, .executions = 50000}),
                      },
-                     "core/event_count.hpp");
+                     {"core/event_count.hpp"});
 }

@@ -10,51 +10,19 @@
 #include "millrace/queue/spsc_queue.hpp"
 #include "support/explore.hpp"
 #include "support/model.hpp"
+#include "support/model_values.hpp"
 #include "support/small_history.hpp"
 
 namespace {
 
 using millrace::outcome;
 using millrace::detail::channel_access;
+using model::by_pointer;
+using model::in_place;
 
 template <class T, class... Options>
 using queue = millrace::mpmc_queue<T, millrace::use_sync<explore::sync>,
                                    millrace::use_backoff<millrace::no_backoff>, Options...>;
-
-/// What travels through a SlotRing: a value that races if its cell is ever shared, and leaks if it is ever lost.
-struct in_place {
-  explicit in_place(std::uint64_t v) : value(v) {}
-  explicit operator std::uint64_t() const { return value.get(); }
-  static void operator delete(void* storage, std::size_t size) {
-    explore::forget(storage, size);
-    ::operator delete(storage);
-  }
-  explore::plain<std::uint64_t> value;
-};
-static_assert(!millrace::word_like<in_place>);
-
-/// What travels through a WordRing: a pointer, whose pointee races if the word is not properly published.
-struct by_pointer {
-  explicit by_pointer(std::uint64_t v) : p(std::make_unique<in_place>(v)) {}
-  explicit by_pointer(std::unique_ptr<in_place> q) : p(std::move(q)) {}
-  explicit operator std::uint64_t() const { return p->value.get(); }
-  std::unique_ptr<in_place> p;
-};
-
-}  // namespace
-
-template <>
-struct millrace::word_traits<by_pointer> {
-  static std::uint64_t peek(const by_pointer& b) noexcept {
-    return reinterpret_cast<std::uintptr_t>(b.p.get());
-  }
-  static void release(by_pointer& b) noexcept { static_cast<void>(b.p.release()); }
-  static by_pointer adopt(std::uint64_t w) noexcept {
-    return by_pointer(std::unique_ptr<in_place>(reinterpret_cast<in_place*>(w)));
-  }
-};
-
-namespace {
 
 using word_queue = queue<by_pointer, millrace::use_first_position<~std::uint64_t{0} - 1>>;  // wraps at once
 using bare_words = queue<std::uint64_t>;
@@ -366,5 +334,5 @@ int main(int argc, char** argv) {
                                              {.preemptions = 2, .stale_reads = 4, .executions = 100000}),
           world<spsc_verbs>("spsc", {.preemptions = 4, .stale_reads = 2}),
       },
-      "millrace/queue/");
+      {"millrace/queue/"});
 }

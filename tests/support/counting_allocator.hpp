@@ -12,6 +12,7 @@ struct allocator_books {
   long deallocations = 0;
   std::size_t bytes = 0;                          // asked for last
   std::size_t most_bytes = std::size_t{1} << 30;  // more than that: std::bad_alloc
+  long refuse_at = 0;                             // the n-th from now on: std::bad_alloc; 0: none
 };
 
 template <class T>
@@ -25,6 +26,7 @@ struct counting_allocator {
   [[nodiscard]] T* allocate(std::size_t n) {
     books->bytes = n * sizeof(T);
     if (books->bytes > books->most_bytes) throw std::bad_alloc();
+    if (books->refuse_at > 0 && --books->refuse_at == 0) throw std::bad_alloc();
     ++books->allocations;
     return std::allocator<T>().allocate(n);
   }

@@ -20,8 +20,9 @@
 // bounding, PLDI 2007; B. Norris & B. Demsky, CDSChecker, OOPSLA 2013.) Not modelled: a load that reads a store
 // not yet executed, a store placed before an older one of the modification order, consume, weak failures.
 //
-// Reports: a failed check, a data race on plain<T>, a deadlock or lost wake-up (nobody can run, somebody is not
-// done), a livelock (too many steps), a leak of instances of `plain`.
+// Reports: a failed check, a data race on plain<T>, an operation on an atomic that has been destroyed (its storage must
+// come from `arena`), a deadlock or lost wake-up (nobody can run, somebody is not done), a livelock (too many steps), a
+// leak of instances of `plain` or of storage of `arena`.
 #pragma once
 
 #include <algorithm>
@@ -116,6 +117,10 @@ struct location {
   std::vector<stored> stores;
   int first_id;   // its index in a view
   int second_id;  // of the other half, if it is a pair
+  bool destroyed;
+  int creator;
+  clock_type created;                            // of its creator
+  std::array<clock_type, most_threads> touched;  // by each thread, last
 };
 
 enum class state { runnable, paused, parked, parked_with_limit, locked_out, frozen, done };
@@ -362,6 +367,10 @@ class engine {
     std::array<clock_type, most_threads> read;
   };
   std::unordered_map<const void*, touch> graves;
+  // Storage of `arena` stays readable until the execution is over, so that who comes too late is found out.
+  std::vector<std::unique_ptr<std::byte[]>> storage;
+  long pieces = 0;
+  static inline std::uint64_t execution = 0;  // of all engines
 
   location& create(std::uint64_t first, std::uint64_t second, bool pair) {
     if (ids + (pair ? 2 : 1) > most_locations) {
@@ -372,11 +381,37 @@ class engine {
     location& l = locations[used++];
     l.first_id = ids++;
     l.second_id = pair ? ids++ : l.first_id;
+    l.destroyed = false;
+    tick();
+    l.creator = running;
+    l.created = me().sees.happened[std::size_t(running)];
+    l.touched.fill(0);
     l.stores.clear();
     l.stores.push_back({first, second, view{}});
     me().sees.store[std::size_t(l.first_id)] = 0;
     me().sees.store[std::size_t(l.second_id)] = 0;
     return l;
+  }
+
+  // An atomic is built and destroyed as a plain value is, and with the same right to do so.
+  location& alive(std::size_t l) {
+    if (locations[l].destroyed) fail("an atomic is used after it was destroyed");
+    return locations[l];
+  }
+  void touch(location& l) {
+    const auto& happened = me().sees.happened;
+    if (l.destroyed) fail("an atomic is used after it was destroyed");
+    if (happened[std::size_t(l.creator)] < l.created)
+      fail("data race: use of an atomic that another thread just built");
+    l.touched[std::size_t(running)] = happened[std::size_t(running)];
+  }
+  void destroy(std::size_t index) {
+    location& l = locations[index];
+    for (std::size_t t = 0; t < l.touched.size(); ++t) {
+      if (me().sees.happened[t] < l.touched[t])
+        fail("data race: an atomic is destroyed while another thread uses it");
+    }
+    l.destroyed = true;
   }
 
   std::memory_order weakened(std::memory_order order, const site& s) {
@@ -406,6 +441,7 @@ class engine {
   const stored& load(location& l, int id, std::memory_order order, const site& s) {
     order = weakened(order, s);
     step(s);
+    touch(l);
     const auto newest = static_cast<clock_type>(l.stores.size() - 1);
     clock_type oldest = me().sees.store[std::size_t(id)];
     if (order == std::memory_order_seq_cst) oldest = std::max(oldest, sc.store[std::size_t(id)]);
@@ -438,6 +474,7 @@ class engine {
   void store(location& l, std::uint64_t value, std::memory_order order, const site& s) {
     order = weakened(order, s);
     step(s);
+    touch(l);
     append(l, value, 0, order, nullptr);
   }
 
@@ -448,6 +485,7 @@ class engine {
     success = weakened(success, s);
     if (failure != std::memory_order_relaxed) failure = weakened(failure, {s.file, s.line, "failure"});
     step(s);
+    touch(l);
     const stored old = l.stores.back();  // a read-modify-write reads the newest
     millrace::detail::word_pair to{};
     const bool writes = change(old, to);
@@ -476,17 +514,36 @@ class engine {
     tick();
   }
 
-  void pause(const site& s) {
-    if (running == 0) return;
-    count_step();
-    schedule.emplace_back(running, s);
-    // In time, everything becomes visible; and who spins lets the others run.
+  void heavy_fence(const site& s) {
+    if (opt.sites != nullptr) opt.sites->insert(s);
+    if (opt.weakened != nullptr && *opt.weakened == s) return;
+    step(s);
+    // Every other thread makes a full barrier at some instant inside of it: what was done before it, here and there,
+    // is to be seen after it, there and here.
+    const view before = me().sees;
+    for (int t = 0; t <= count; ++t) {
+      view& other = threads[std::size_t(t)].sees;
+      for (std::size_t i = 0; i < std::size_t(ids); ++i)
+        other.store[i] = std::max(other.store[i], before.store[i]);
+    }
+    see_the_newest();
+    tick();
+  }
+  void see_the_newest() {
     for (std::size_t i = 0; i < used; ++i) {
       const location& l = locations[i];
       for (const int id : {l.first_id, l.second_id}) {
         me().sees.store[std::size_t(id)] = static_cast<clock_type>(l.stores.size() - 1);
       }
     }
+  }
+
+  void pause(const site& s) {
+    if (running == 0) return;
+    count_step();
+    schedule.emplace_back(running, s);
+    // In time, everything becomes visible; and who spins lets the others run.
+    see_the_newest();
     me().at = state::paused;
     reschedule();
     me().at = state::runnable;
@@ -525,6 +582,9 @@ class engine {
     steps = 0;
     plain_instances = 0;
     graves.clear();
+    storage.clear();
+    pieces = 0;
+    ++execution;
     sc = view{};
     schedule.clear();
     running = 0;
@@ -567,6 +627,7 @@ class engine {
       delete world;
       if (plain_instances != 0)
         fail("leak: " + std::to_string(plain_instances) + " values were not destroyed");
+      if (pieces != 0) fail("leak: " + std::to_string(pieces) + " pieces of storage");
     } catch (const stop&) {
     }
   }
@@ -592,6 +653,7 @@ class atomic {
   atomic(T v) : l_(index(detail::now().create(bits(v), 0, false))) {}  // NOLINT
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
+  ~atomic() { detail::now().destroy(l_); }
   static constexpr bool is_always_lock_free = true;
 
   T load(std::memory_order o, EXPLORE_HERE) const {
@@ -660,7 +722,7 @@ class atomic {
   static std::size_t index(const detail::location& l) {
     return static_cast<std::size_t>(&l - detail::now().locations.data());
   }
-  detail::location& at() const { return detail::now().locations[l_]; }
+  detail::location& at() const { return detail::now().alive(l_); }
   std::size_t l_;
 };
 
@@ -673,6 +735,7 @@ class atomic_pair {
                                     detail::now().locations.data())) {}
   atomic_pair(const atomic_pair&) = delete;
   atomic_pair& operator=(const atomic_pair&) = delete;
+  ~atomic_pair() { detail::now().destroy(l_); }
 
   std::uint64_t first(std::memory_order o, EXPLORE_HERE) const {
     return detail::now().load(at(), at().first_id, o, {file, line, ""}).first;
@@ -692,7 +755,7 @@ class atomic_pair {
   }
 
  private:
-  detail::location& at() const { return detail::now().locations[l_]; }
+  detail::location& at() const { return detail::now().alive(l_); }
   std::size_t l_;
 };
 
@@ -811,6 +874,31 @@ inline void forget(const void* storage, std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) detail::now().graves.erase(bytes + i);
 }
 
+/// An allocator for what may be freed while somebody still looks at it, if the code under test is wrong.
+template <class T>
+struct arena {
+  using value_type = T;
+  arena() = default;
+  template <class U>
+  arena(const arena<U>&) noexcept {}  // NOLINT(google-explicit-constructor): as allocators are
+  T* allocate(std::size_t n) {
+    auto& e = detail::now();
+    ++e.pieces;
+    e.storage.push_back(std::make_unique<std::byte[]>(n * sizeof(T) + alignof(T)));
+    void* p = e.storage.back().get();
+    std::size_t room = n * sizeof(T) + alignof(T);
+    return static_cast<T*>(std::align(alignof(T), n * sizeof(T), p, room));
+  }
+  void deallocate(T* p, std::size_t n) noexcept {
+    --detail::now().pieces;
+    forget(p, n * sizeof(T));
+  }
+  template <class U>
+  bool operator==(const arena<U>&) const noexcept {
+    return true;
+  }
+};
+
 /// The seam, see millrace/core/sync.hpp.
 struct sync {
   template <class T>
@@ -821,6 +909,9 @@ struct sync {
   static void pause(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
   static void prefetch_to_write(const void*) {}
   static void fence_after_rmw(EXPLORE_HERE) { detail::now().fence({file, line, "fence"}); }
+  static void prepare_fences() {}
+  static void light_fence() {}  // by itself it orders nothing
+  static void heavy_fence(EXPLORE_HERE) { detail::now().heavy_fence({file, line, "fence"}); }
   static void park(atomic<std::uint32_t>& word, std::uint32_t old, EXPLORE_HERE) {
     detail::now().park(word.at(), old, false, {file, line, ""});
   }

@@ -7,6 +7,7 @@
 //                       1 if one does not: then it is stronger than it needs to be, or a world is missing
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -66,7 +67,7 @@ inline int explore_all(const std::vector<entry>& worlds, bool deep, bool until_f
   return failed == 0 ? 0 : 1;
 }
 
-inline int weaken_all(const std::vector<entry>& worlds, const char* part_of_path) {
+inline int weaken_all(const std::vector<entry>& worlds, const std::vector<const char*>& parts_of_paths) {
   std::set<explore::site> sites;
   for (const entry& w : worlds) {
     explore::options o = w.bounds;
@@ -80,7 +81,10 @@ inline int weaken_all(const std::vector<entry>& worlds, const char* part_of_path
   int survived = 0;
   int weakened = 0;
   for (const explore::site& s : sites) {
-    if (std::strstr(s.file, part_of_path) == nullptr) continue;
+    if (std::none_of(parts_of_paths.begin(), parts_of_paths.end(),
+                     [&](const char* part) { return std::strstr(s.file, part) != nullptr; })) {
+      continue;
+    }
     ++weakened;
     std::string by;
     std::uint64_t executions = 0;
@@ -104,10 +108,11 @@ inline int weaken_all(const std::vector<entry>& worlds, const char* part_of_path
   return survived == 0 && weakened > 0 ? 0 : 1;
 }
 
-/// `part_of_path`: the headers whose memory orders --weaken is about.
-inline int main(int argc, char** argv, const std::vector<entry>& worlds, const char* part_of_path) {
+/// `parts_of_paths`: the headers whose memory orders --weaken is about.
+inline int main(int argc, char** argv, const std::vector<entry>& worlds,
+                const std::vector<const char*>& parts_of_paths) {
   const std::string word = argc > 1 ? argv[1] : "";
-  if (word == "--weaken") return weaken_all(worlds, part_of_path);
+  if (word == "--weaken") return weaken_all(worlds, parts_of_paths);
   if (!word.empty() && word != "--deep" && word != "--until-failure") {
     std::fprintf(stderr, "usage: %s [--deep | --weaken | --until-failure]\n", argv[0]);
     return 2;

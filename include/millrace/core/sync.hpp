@@ -9,6 +9,9 @@
 //   pause()             a breath inside a spin
 //   prefetch_to_write(p) asks for the cache line at p, to write to it soon; never faults
 //   fence_after_rmw()   a full barrier, given that the caller's last write was a read-modify-write
+//   light_fence()       together with a heavy_fence() of another thread, each is a full barrier; two light ones
+//   heavy_fence()       are none. The light one is for free where the system can pay for it (membarrier(2)).
+//   prepare_fences()    before the first light one; by a constructor
 //   park(word, old)     sleeps while `word` holds `old`; may return for no reason
 //   park_until(...)     likewise, with a limit; false: the limit passed
 //   unpark(word)        wakes one thread parked on `word`; never reads through the reference
@@ -41,6 +44,7 @@
 
 #if defined(__linux__)
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -185,6 +189,30 @@ struct std_sync {
 #endif
   }
 
+  static void prepare_fences() noexcept {
+#if defined(__linux__)
+    static const bool registered =
+        ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0;
+    asymmetric_.store(registered, std::memory_order_relaxed);
+#endif
+  }
+  static void light_fence() noexcept {
+    if (asymmetric_.load(std::memory_order_relaxed)) {
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+      full_fence();
+    }
+  }
+  static void heavy_fence() noexcept {
+#if defined(__linux__)
+    if (asymmetric_.load(std::memory_order_relaxed)) {
+      ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
+      return;
+    }
+#endif
+    full_fence();
+  }
+
   static void park(std::atomic<std::uint32_t>& word, std::uint32_t old) noexcept {
 #if defined(__linux__)
     futex(&word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, old, nullptr);
@@ -242,6 +270,17 @@ struct std_sync {
   }
 
  private:
+  // why: an exchange, where ThreadSanitizer would complain that it does not see through fences
+  static void full_fence() noexcept {
+#if MILLRACE_TSAN
+    std::atomic<int> any{0};
+    any.exchange(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  }
+  static inline std::atomic<bool> asymmetric_{false};
+
 #if defined(__linux__)
   static void futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,
                     const timespec* limit) noexcept {

@@ -100,22 +100,14 @@ class mpmc_queue {
   explicit mpmc_queue(std::size_t capacity) : mpmc_queue(capacity, allocator_type()) {}
   mpmc_queue(std::size_t capacity, const allocator_type& allocator)
       : cells_(detail::rounded_capacity(capacity, "mpmc_queue: capacity must be 1 to 2147483648 (2^31)"),
-               allocator,
-               [](std::uint64_t i, std::uint64_t n) noexcept {
-                 return ring::initial(i, n, options::first_position);
-               }),
+               allocator, &initial),
         ring_(cells_.data(), cells_.size(), options::first_position) {}
 
   mpmc_queue(const mpmc_queue&) = delete;
   mpmc_queue& operator=(const mpmc_queue&) = delete;
 
   /// Destroys what is left. Every other call must have returned.
-  ~mpmc_queue() {
-    if constexpr (as_word && !std::is_trivially_destructible_v<T>) {
-      while (take([](T&&) noexcept {}) == outcome::ok) {
-      }
-    }
-  }
+  ~mpmc_queue() { drain(); }
 
   /// False: full, and `value` still holds its value. If T's move throws, what is left of `value` is up to T.
   [[nodiscard]] bool try_push(T&& value) { return offer(std::move(value)) == outcome::ok; }
@@ -250,6 +242,26 @@ class mpmc_queue {
   }
 
   void close() noexcept { ring_.close(); }
+
+  /// As it was when it was new. Nobody else may look.
+  void reopen() noexcept {
+    drain();
+    cells_.rebuild(&initial);
+    std::destroy_at(&ring_);
+    std::construct_at(&ring_, cells_.data(), cells_.size(), options::first_position);
+  }
+
+  static auto initial(std::uint64_t i, std::uint64_t n) noexcept {
+    return ring::initial(i, n, options::first_position);
+  }
+
+  // Cells of words do not know what to destroy; others do it themselves.
+  void drain() noexcept {
+    if constexpr (as_word && !std::is_trivially_destructible_v<T>) {
+      while (take([](T&&) noexcept {}) == outcome::ok) {
+      }
+    }
+  }
 
   cells cells_;
   ring ring_;

@@ -40,7 +40,7 @@ class cells {
         size_(n),
         blocks_(traits::allocate(allocator_, block_count())),
         first_(reinterpret_cast<Cell*>(std::to_address(blocks_))) {
-    for (std::size_t i = 0; i < n; ++i) ::new (static_cast<void*>(first_ + i)) Cell(initial(i, n));
+    build(initial);
   }
   cells(const cells&) = delete;
   cells& operator=(const cells&) = delete;
@@ -49,10 +49,21 @@ class cells {
     traits::deallocate(allocator_, blocks_, block_count());
   }
 
+  /// All of them anew. Nobody else may look.
+  template <class Initial>
+  void rebuild(Initial initial) noexcept {
+    std::destroy_n(first_, size_);
+    build(initial);
+  }
+
   [[nodiscard]] Cell* data() const noexcept { return first_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
+  template <class Initial>
+  void build(Initial initial) noexcept {
+    for (std::size_t i = 0; i < size_; ++i) ::new (static_cast<void*>(first_ + i)) Cell(initial(i, size_));
+  }
   [[nodiscard]] std::size_t block_count() const noexcept {
     return (size_ * sizeof(Cell) + sizeof(block) - 1) / sizeof(block);
   }

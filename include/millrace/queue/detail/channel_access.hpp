@@ -31,6 +31,11 @@ struct channel_access {
   static void close(Queue& queue) noexcept {
     queue.close();
   }
+  /// Of a ring that is used again: as it was when it was new. Nobody else may look.
+  template <class Queue>
+  static void reopen(Queue& queue) noexcept {
+    queue.reopen();
+  }
 };
 
 }  // namespace detail

@@ -1,0 +1,197 @@
+// The chain of rings, under every schedule and stale reading within bounds: growth, closing, reclamation. The first ring
+// has two places, so that three values make a second one. Every history is judged for linearizability, and whoever
+// touches a ring that has been freed is reported.
+#include <cstdint>
+#include <tuple>
+#include <utility>
+
+#include "millrace/queue/unbounded_queue.hpp"
+#include "support/explore.hpp"
+#include "support/explore_hazards.hpp"
+#include "support/model.hpp"
+#include "support/model_values.hpp"
+#include "support/small_history.hpp"
+
+namespace {
+
+using millrace::outcome;
+using millrace::detail::channel_access;
+using model::by_pointer;
+using model::in_place;
+
+template <class T, class... Options>
+using queue = millrace::unbounded_queue<T, millrace::use_sync<explore::sync>,
+                                        millrace::use_allocator<explore::arena<T>>,
+                                        millrace::use_backoff<millrace::no_backoff>, Options...>;
+using words = queue<std::uint64_t>;
+using pointers = queue<by_pointer>;
+using slots = queue<in_place, millrace::use_patience<0>>;
+
+/// A queue whose every verb is recorded. `Largest`: of the rings; 2: drained ones are used again.
+template <class Queue, std::size_t Largest = 4>
+struct recorded {
+  Queue q{2, Largest};
+  explore::small_history history{1000, true};
+
+  outcome push(std::uint64_t v) {
+    return history.record(explore::verb::push, v, [&](std::uint64_t) {
+      typename Queue::value_type value(v);
+      const outcome result = channel_access::offer(q, std::move(value));
+      if (result != outcome::ok) explore::check(std::uint64_t(value) == v, "a refused value is untouched");
+      return result;
+    });
+  }
+  outcome pop() {
+    return history.record(explore::verb::pop, 0, [&](std::uint64_t& v) {
+      return channel_access::take(q, [&](typename Queue::value_type&& value) { v = std::uint64_t(value); });
+    });
+  }
+  void close() {
+    std::ignore = history.record(explore::verb::close, 0, [&](std::uint64_t) {
+      channel_access::close(q);
+      return outcome::ok;
+    });
+  }
+  void finish() {
+    while (pop() == outcome::ok) {
+    }
+    history.judge();
+  }
+};
+
+/// Two producers grow the chain, both at once perhaps.
+template <class Queue, std::size_t Largest>
+struct growing : recorded<Queue, Largest> {
+  static constexpr int threads = 3;
+  growing() { std::ignore = this->push(1); }
+  void thread(int i) {
+    if (i == 2) {
+      std::ignore = this->pop();
+      std::ignore = this->pop();
+    } else {
+      std::ignore = this->push(10 * std::uint64_t(i) + 10);
+      std::ignore = this->push(10 * std::uint64_t(i) + 11);
+    }
+  }
+};
+
+/// Two consumers go on to the second ring, and one of them takes the first one out of the chain.
+template <class Queue, std::size_t Largest>
+struct draining : recorded<Queue, Largest> {
+  static constexpr int threads = 3;
+  draining() {
+    for (std::uint64_t v = 1; v < 4; ++v) std::ignore = this->push(v);
+  }
+  void thread(int i) {
+    if (i == 2) {
+      std::ignore = this->push(20);
+    } else {
+      std::ignore = this->pop();
+      std::ignore = this->pop();
+    }
+  }
+};
+
+/// A producer that is slow, in a ring that the others fill, drain and take out of the chain.
+template <class Queue, std::size_t Largest>
+struct passing_by : recorded<Queue, Largest> {
+  static constexpr int threads = 2;
+  passing_by() {
+    std::ignore = this->push(1);
+    std::ignore = this->push(2);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      std::ignore = this->push(10);
+    } else {
+      std::ignore = this->push(20);
+      for (int k = 0; k < 3; ++k) std::ignore = this->pop();
+      std::ignore = this->push(21);
+    }
+  }
+};
+
+/// Close against a push that grows the chain, and a pop.
+template <class Queue>
+struct closing : recorded<Queue> {
+  static constexpr int threads = 3;
+  closing() {
+    std::ignore = this->push(1);
+    std::ignore = this->push(2);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      std::ignore = this->push(10);
+      std::ignore = this->push(11);
+    } else if (i == 1) {
+      std::ignore = this->pop();
+    } else {
+      this->close();
+      explore::check(this->push(30) == outcome::closed, "after close every push is refused");
+    }
+  }
+};
+
+/// One thread may stop for good anywhere; the others must still come to an end.
+template <class Queue>
+struct one_stops_for_good {
+  static constexpr int threads = 2;
+  Queue q{2, 2};
+  one_stops_for_good() {
+    for (std::uint64_t v = 0; v < 2; ++v) q.push(typename Queue::value_type(v));
+  }
+  void thread(int i) {
+    q.push(typename Queue::value_type(10 * std::uint64_t(i)));
+    std::ignore = q.try_pop();
+    std::ignore = q.try_pop();
+  }
+  void finish() {}
+  void finish_without_frozen() {}
+};
+
+/// Two queues: whoever pushes into one, into a new ring, and then finds the other empty was first. Not both.
+template <class Queue>
+struct two_queues {
+  static constexpr int threads = 2;
+  struct one {
+    Queue q{2, 2};
+    one() {
+      for (std::uint64_t v = 0; v < 2; ++v) q.push(typename Queue::value_type(v));
+    }
+  } queues[2];
+  bool found[2] = {};
+  void thread(int i) {
+    queues[i].q.push(typename Queue::value_type(3));
+    for (int k = 0; k < 2; ++k) std::ignore = queues[1 - i].q.try_pop();
+    found[i] = queues[1 - i].q.try_pop().has_value();
+  }
+  void finish() { explore::check(found[0] || found[1], "one of them was second"); }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using model::world;
+  return model::main(
+      argc, argv,
+      {
+          world<growing<words, 4>>("growing, words", {.preemptions = 2, .stale_reads = 0}),
+          world<growing<pointers, 4>>("growing, pointers, stale", {.preemptions = 1, .stale_reads = 2}),
+          world<growing<slots, 4>>("growing, slots", {.preemptions = 1, .stale_reads = 1}),
+          world<draining<words, 4>>("draining, words", {.preemptions = 2, .stale_reads = 0}),
+          world<draining<pointers, 4>>("draining, pointers, stale", {.preemptions = 1, .stale_reads = 2}),
+          world<draining<slots, 2>>("draining, slots, recycled", {.preemptions = 2, .stale_reads = 1}),
+          world<passing_by<words, 4>>("passing by, words", {.preemptions = 2, .stale_reads = 1}),
+          world<passing_by<pointers, 2>>("passing by, pointers, recycled",
+                                         {.preemptions = 2, .stale_reads = 1}),
+          world<passing_by<slots, 4>>("passing by, slots", {.preemptions = 2, .stale_reads = 0}),
+          world<closing<words>>("closing, words", {.preemptions = 2, .stale_reads = 1}),
+          world<closing<slots>>("closing, slots", {.preemptions = 2, .stale_reads = 0}),
+          world<one_stops_for_good<words>>("stopped, words",
+                                           {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<one_stops_for_good<slots>>("stopped, slots",
+                                           {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<two_queues<pointers>>("two queues", {.preemptions = 2, .stale_reads = 1}),
+      },
+      {"queue/unbounded_queue.hpp", "core/detail/hazards.hpp"});
+}
