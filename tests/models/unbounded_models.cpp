@@ -2,6 +2,7 @@
 // has two places, so that three values make a second one. Every history is judged for linearizability, and whoever
 // touches a ring that has been freed is reported.
 #include <cstdint>
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -111,6 +112,70 @@ struct passing_by : recorded<Queue, Largest> {
   }
 };
 
+/// One drains a ring, another one uses it again.
+template <class Queue>
+struct handing_on : recorded<Queue, 2> {
+  static constexpr int threads = 2;
+  handing_on() {
+    for (std::uint64_t v = 1; v < 4; ++v) std::ignore = this->push(v);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      for (int k = 0; k < 3; ++k) std::ignore = this->pop();
+    } else {
+      for (std::uint64_t v = 4; v < 6; ++v) std::ignore = this->push(v);
+      std::ignore = this->pop();
+    }
+  }
+};
+
+/// Three consumers take rings out of the chain and find each other in them.
+template <class Queue>
+struct sweeping : recorded<Queue, 2> {
+  static constexpr int threads = 3;
+  sweeping() {
+    for (std::uint64_t v = 1; v < 6; ++v) std::ignore = this->push(v);
+  }
+  void thread(int) {
+    std::ignore = this->pop();
+    std::ignore = this->pop();
+  }
+};
+
+/// Whoever asks after close has returned hears of it.
+template <class Queue>
+struct closing_an_empty_one : recorded<Queue> {
+  static constexpr int threads = 2;
+  void thread(int i) {
+    if (i == 0) {
+      this->close();
+    } else {
+      std::ignore = this->pop();
+      std::ignore = this->pop();
+    }
+  }
+};
+
+/// The slots themselves: one is ready, more are made, nobody has another's.
+struct slots_of_hazards {
+  static constexpr int threads = 3;
+  using pool = millrace::detail::hazards<explore::sync, 1>;
+  pool all;
+  std::map<pool::slot*, explore::plain<int>> owners;
+  void thread(int i) {
+    for (int k = 0; k < 2; ++k) {
+      pool::slot& s = all.take();
+      owners[&s].set(i);
+      explore::check(s.guards.load(std::memory_order_relaxed) == nullptr, "it guards nothing yet");
+      s.guards.store(this, std::memory_order_release);
+      s.guards.store(nullptr, std::memory_order_release);
+      explore::check(owners[&s].get() == i, "nobody else has it");
+      all.give_back(s);
+    }
+  }
+  void finish() {}
+};
+
 /// Close against a push that grows the chain, and a pop.
 template <class Queue>
 struct closing : recorded<Queue> {
@@ -180,7 +245,7 @@ int main(int argc, char** argv) {
           world<growing<slots, 4>>("growing, slots", {.preemptions = 1, .stale_reads = 1}),
           world<draining<words, 4>>("draining, words", {.preemptions = 2, .stale_reads = 0}),
           world<draining<pointers, 4>>("draining, pointers, stale", {.preemptions = 1, .stale_reads = 2}),
-          world<draining<slots, 2>>("draining, slots, recycled", {.preemptions = 2, .stale_reads = 1}),
+          world<draining<slots, 2>>("draining, slots, recycled", {.preemptions = 1, .stale_reads = 1}),
           world<passing_by<words, 4>>("passing by, words", {.preemptions = 2, .stale_reads = 1}),
           world<passing_by<pointers, 2>>("passing by, pointers, recycled",
                                          {.preemptions = 2, .stale_reads = 1}),
@@ -191,6 +256,12 @@ int main(int argc, char** argv) {
                                            {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<one_stops_for_good<slots>>("stopped, slots",
                                            {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<handing_on<pointers>>("handing on, pointers", {.preemptions = 2, .stale_reads = 1}),
+          world<handing_on<slots>>("handing on, slots", {.preemptions = 1, .stale_reads = 1}),
+          world<sweeping<words>>("sweeping, words", {.preemptions = 2, .stale_reads = 0}),
+          world<sweeping<words>>("sweeping, words, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<closing_an_empty_one<words>>("closing an empty one", {.preemptions = 2, .stale_reads = 3}),
+          world<slots_of_hazards>("slots of hazards", {.preemptions = 2, .stale_reads = 1}),
           world<two_queues<pointers>>("two queues", {.preemptions = 2, .stale_reads = 1}),
       },
       {"queue/unbounded_queue.hpp", "core/detail/hazards.hpp"});

@@ -95,9 +95,7 @@ class unbounded_queue {
     for (segment* s = head_.load(std::memory_order_relaxed); s != nullptr && s != end();) {
       tear_down(std::exchange(s, s->next.load(std::memory_order_relaxed)));
     }
-    for (segment* s = retired_.load(std::memory_order_relaxed); s != nullptr;) {
-      tear_down(std::exchange(s, s->retired_before));
-    }
+    for (segment* s = retired_.load(std::memory_order_relaxed); s != nullptr;) tear_down(pick_up(s));
     for (atomic<segment*>& spare : spares_) {
       if (segment* const s = spare.load(std::memory_order_relaxed)) tear_down(s);
     }
@@ -179,7 +177,7 @@ class unbounded_queue {
     ring values;
     atomic<segment*> next{nullptr};  // end(): nothing will ever follow
     std::size_t places_before = 0;   // in the chain
-    segment* retired_before = nullptr;
+    atomic<segment*> retired_before{nullptr};
   };
   using segments = typename std::allocator_traits<allocator>::template rebind_traits<segment>;
 
@@ -216,7 +214,7 @@ class unbounded_queue {
   /// `s` takes no more. False: nor does any other, the stream has ended.
   MILLRACE_NOINLINE bool go_on(segment* s, outcome why) {
     segment* next = nullptr;
-    if (why == outcome::closed) next = s->next.load(std::memory_order_seq_cst);
+    if (why == outcome::closed) next = s->next.load(std::memory_order_acquire);
     if (next == nullptr) next = append(s);
     if (next == end()) return false;
     pass(tail_, s, next);
@@ -276,7 +274,7 @@ class unbounded_queue {
   }
 
   static bool pass(atomic<segment*>& from, segment* s, segment* next) noexcept {
-    return from.compare_exchange_strong(s, next, std::memory_order_seq_cst, std::memory_order_relaxed);
+    return from.compare_exchange_strong(s, next, std::memory_order_release, std::memory_order_relaxed);
   }
 
   // --- rings that are no longer in the chain ---
@@ -286,32 +284,37 @@ class unbounded_queue {
     sweep();
   }
   void lay_down(segment* s) noexcept {
-    s->retired_before = retired_.load(std::memory_order_relaxed);
-    while (!retired_.compare_exchange_weak(s->retired_before, s, std::memory_order_release,
-                                           std::memory_order_relaxed)) {
-    }
+    segment* before = retired_.load(std::memory_order_relaxed);
+    do {
+      s->retired_before.store(before, std::memory_order_relaxed);
+    } while (
+        !retired_.compare_exchange_weak(before, s, std::memory_order_release, std::memory_order_relaxed));
+  }
+  [[nodiscard]] static segment* pick_up(segment*& from) noexcept {
+    return std::exchange(from, from->retired_before.load(std::memory_order_relaxed));
   }
 
   /// Puts away those in which nobody stands any more.
   MILLRACE_NOINLINE void sweep() noexcept {
+    segment* all = retired_.exchange(nullptr, std::memory_order_acquire);
     segment* left = nullptr;
-    for (segment* s = retired_.exchange(nullptr, std::memory_order_acquire); s != nullptr;) {
-      segment* const each = std::exchange(s, s->retired_before);
+    while (all != nullptr) {
+      segment* const s = pick_up(all);
       // A first look, so that the fence is paid for only if it is likely to help.
-      if (home::all().any_guards(each)) {
-        lay_down(each);
+      if (home::all().any_guards(s)) {
+        lay_down(s);
       } else {
-        each->retired_before = std::exchange(left, each);
+        s->retired_before.store(std::exchange(left, s), std::memory_order_relaxed);
       }
     }
     if (left == nullptr) return;
     sync::heavy_fence();
     while (left != nullptr) {
-      segment* const each = std::exchange(left, left->retired_before);
-      if (home::all().any_guards(each)) {
-        lay_down(each);
+      segment* const s = pick_up(left);
+      if (home::all().any_guards(s)) {
+        lay_down(s);
       } else {
-        put_away(each);
+        put_away(s);
       }
     }
   }

@@ -135,7 +135,8 @@ class guard {
   template <class Atomic>
   [[nodiscard]] MILLRACE_INLINE auto protect(const Atomic& from) noexcept {
     for (auto* p = from.load(std::memory_order_relaxed);;) {
-      slot_->guards.store(p, std::memory_order_relaxed);
+      // release: who finds another pointer here knows that we are done with the one before
+      slot_->guards.store(p, std::memory_order_release);
       Sync::light_fence();
       auto* const now = from.load(std::memory_order_acquire);
       if (now == p) return p;
