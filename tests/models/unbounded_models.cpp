@@ -142,6 +142,48 @@ struct sweeping : recorded<Queue, 2> {
   }
 };
 
+/// One takes a ring out of the chain, another one puts it away.
+template <class Queue>
+struct putting_away : recorded<Queue> {
+  static constexpr int threads = 2;
+  putting_away() {
+    for (std::uint64_t v = 1; v < 8; ++v) std::ignore = this->push(v);
+  }
+  void thread(int i) {
+    for (int k = 0; k < 3 + 2 * i; ++k) std::ignore = this->pop();
+  }
+};
+
+/// Three producers find the ring full: one closes it, one appends a ring, one goes on to it.
+template <class Queue>
+struct three_producers : recorded<Queue> {
+  static constexpr int threads = 3;
+  three_producers() {
+    std::ignore = this->push(1);
+    std::ignore = this->push(2);
+  }
+  void thread(int i) { std::ignore = this->push(10 + std::uint64_t(i)); }
+};
+
+/// Who appends a ring is slow, and meanwhile the one before it is drained, left, and found by another producer.
+template <class Queue, std::size_t Largest>
+struct slow_appender : recorded<Queue, Largest> {
+  static constexpr int threads = 3;
+  slow_appender() {
+    std::ignore = this->push(1);
+    std::ignore = this->push(2);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      std::ignore = this->push(10);
+    } else if (i == 1) {
+      for (int k = 0; k < 3; ++k) std::ignore = this->pop();
+    } else {
+      std::ignore = this->push(20);
+    }
+  }
+};
+
 /// Whoever asks after close has returned hears of it.
 template <class Queue>
 struct closing_an_empty_one : recorded<Queue> {
@@ -171,6 +213,7 @@ struct slots_of_hazards {
       s.guards.store(nullptr, std::memory_order_release);
       explore::check(owners[&s].get() == i, "nobody else has it");
       all.give_back(s);
+      explore::check(!all.any_guards(&owners), "nobody guards that");
     }
   }
   void finish() {}
@@ -260,6 +303,11 @@ int main(int argc, char** argv) {
           world<handing_on<slots>>("handing on, slots", {.preemptions = 1, .stale_reads = 1}),
           world<sweeping<words>>("sweeping, words", {.preemptions = 2, .stale_reads = 0}),
           world<sweeping<words>>("sweeping, words, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<putting_away<words>>("putting away", {.preemptions = 2, .stale_reads = 0}),
+          world<slow_appender<words, 4>>("slow appender", {.preemptions = 2, .stale_reads = 0}),
+          world<slow_appender<words, 4>>("slow appender, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<slow_appender<words, 2>>("slow appender, recycled", {.preemptions = 2, .stale_reads = 0}),
+          world<three_producers<words>>("three producers", {.preemptions = 2, .stale_reads = 0}),
           world<closing_an_empty_one<words>>("closing an empty one", {.preemptions = 2, .stale_reads = 3}),
           world<slots_of_hazards>("slots of hazards", {.preemptions = 2, .stale_reads = 1}),
           world<two_queues<pointers>>("two queues", {.preemptions = 2, .stale_reads = 1}),

@@ -7,12 +7,14 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/options.hpp"
 #include "millrace/queue/spsc_queue.hpp"
+#include "millrace/queue/unbounded_queue.hpp"
 #include "support/catch.hpp"
 #include "support/history.hpp"
 #include "support/watched.hpp"
@@ -85,6 +87,22 @@ class parcel_channel {
   Channel channel_;
 };
 
+/// A chain that begins with a ring of `capacity` and goes on with larger ones. It is never full.
+template <class Queue>
+class chain {
+ public:
+  explicit chain(std::size_t first_ring) : queue_(first_ring, 4 * first_ring) {}
+  [[nodiscard]] std::size_t capacity() const { return std::size_t{1} << 40; }
+  bool try_push(typename Queue::value_type&& value) {
+    queue_.push(std::move(value));
+    return true;
+  }
+  std::optional<typename Queue::value_type> try_pop() { return queue_.try_pop(); }
+
+ private:
+  Queue queue_;
+};
+
 /// The verbs that wait, behind the names that the recorder calls.
 template <class Channel>
 class waiting {
@@ -114,7 +132,7 @@ double soak_seconds() {
 // seeds for `share` of its time.
 template <class Queue>
 void trial(const char* name, full_rule rule, std::size_t operations, double share,
-           const std::vector<shape>& shapes = every_shape) {
+           const std::vector<shape>& shapes = every_shape, bool refuses = true) {
   using clock = std::chrono::steady_clock;
   if (support::watched) operations /= 10;
   const auto end = clock::now() + std::chrono::duration<double>(soak_seconds() * share);
@@ -148,7 +166,7 @@ void trial(const char* name, full_rule rule, std::size_t operations, double shar
   CHECK(sum.operations >= operations);
   CHECK(sum.popped >= operations / 50);
   if (std::string(name).find("pop") == std::string::npos) {
-    CHECK(sum.full > 0);
+    CHECK((sum.full > 0) == refuses);
     CHECK(sum.empty > 0);
   }
 }
@@ -173,6 +191,14 @@ TEST_CASE("histories of mpmc_queue, 64 bytes in place, nobody waits for anybody"
 
 TEST_CASE("histories of spsc_queue") {
   trial<spsc_queue<std::uint64_t>>("spsc_queue", full_rule::exact, 1'500'000, 0.05, one_each);
+}
+
+TEST_CASE("histories of unbounded_queue") {
+  using millrace::unbounded_queue;
+  trial<chain<unbounded_queue<std::uint64_t>>>("unbounded_queue, words", full_rule::exact, 1'000'000, 0.1,
+                                               every_shape, false);
+  trial<parcels<chain<unbounded_queue<parcel, use_patience<1>>>>>(
+      "unbounded_queue, 64 bytes, patience 1", full_rule::exact, 500'000, 0.1, every_shape, false);
 }
 
 TEST_CASE("histories of channel, verbs that do not wait") {

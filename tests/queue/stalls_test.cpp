@@ -23,6 +23,7 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/unbounded_queue.hpp"
 #include "support/catch.hpp"
 #include "support/sanitized.hpp"
 #include "support/stalling_sync.hpp"
@@ -216,6 +217,8 @@ enum class doing {
   pop,
   push_again,   // a push that loses its position while it constructs the value, and must take it back
   pop_skipped,  // a pop whose cell a producer gives up while the value is moved out
+  grow,         // a push that appends a ring
+  go_on,        // a pop that takes a drained ring out of the chain
 };
 
 struct verdict {
@@ -232,8 +235,14 @@ verdict suspend_everywhere(doing what, std::size_t capacity, std::size_t others,
   for (int step = 0; result.fault.empty(); ++step) {
     Queue q(capacity);
     worker w(others + 1);
-    const bool pops = what == doing::pop || what == doing::pop_skipped;
+    const bool pops = what == doing::pop || what == doing::pop_skipped || what == doing::go_on;
     if (pops) w.push<T>(q);
+    if (what == doing::grow || what == doing::go_on) {
+      for (std::size_t i = 0; i < capacity; ++i) w.push<T>(q);
+    }
+    if (what == doing::go_on) {
+      for (std::size_t i = 0; i < capacity; ++i) w.pop<T>(q);
+    }
     const std::function<void()> pop_meanwhile = [&] { w.pop<T>(q); };
     const std::function<void()> push_meanwhile = [&] {
       for (std::size_t i = 0; i < capacity; ++i) w.push<T>(q);
@@ -279,6 +288,17 @@ constexpr std::uint64_t goal = 1'000'000;
 // why little patience: each look at a cell while waiting is a step, and sixty-four of them are all alike
 template <class T>
 using ring = millrace::mpmc_queue<T, millrace::use_sync<stalling_sync>, millrace::use_patience<2>>;
+/// Every ring has `places`, so that drained ones are used again.
+template <class T, class... Options>
+struct chain : millrace::unbounded_queue<T, Options...> {
+  explicit chain(std::size_t places) : millrace::unbounded_queue<T, Options...>(places, places) {}
+  bool try_push(T&& v) {
+    this->push(std::move(v));
+    return true;
+  }
+};
+template <class T>
+using stalling_chain = chain<T, millrace::use_sync<stalling_sync>, millrace::use_patience<2>>;
 template <class T>
 using blocking_ring = support::vyukov_ring<T, stalling_sync>;
 
@@ -309,6 +329,17 @@ TEST_CASE("... nor at any step of the rare paths: a push or a pop whose position
     CHECK(v.fault.empty());
     CHECK(v.stuck.empty());
     CHECK(v.steps >= 20);
+  }
+}
+
+TEMPLATE_TEST_CASE("... nor in an unbounded queue, while rings come and go", "", std::uint64_t, payload) {
+  const support::watchdog guard("suspended in a chain of rings", std::chrono::seconds(600));
+  for (const doing what : {doing::push, doing::pop, doing::grow, doing::go_on}) {
+    const verdict v = suspend_everywhere<stalling_chain<TestType>, TestType>(what, 4, 2, goal / 10);
+    INFO("verb " << static_cast<int>(what) << ": " << v.fault);
+    CHECK(v.fault.empty());
+    CHECK(v.stuck.empty());
+    CHECK(v.steps >= (what == doing::push || what == doing::pop ? 9 : 25));
   }
 }
 
@@ -426,6 +457,16 @@ TEMPLATE_TEST_CASE("a thread frozen at any instruction holds up nobody", "", std
   const std::size_t capacity = GENERATE(std::size_t{4}, std::size_t{64});
   const int times = soak() ? 3000 : 60;
   const freezes f = freeze_at_random<millrace::mpmc_queue<TestType>, TestType>(capacity, times, 2000);
+  INFO(f.fault);
+  CHECK(f.fault.empty());
+  CHECK_FALSE(f.stuck);
+  CHECK(f.survived == times);
+}
+
+TEMPLATE_TEST_CASE("... nor in an unbounded queue, at any instruction", "", std::uint64_t, payload) {
+  const support::watchdog guard("a chain, frozen at random", std::chrono::seconds(3600));
+  const int times = soak() ? 3000 : 60;
+  const freezes f = freeze_at_random<chain<TestType>, TestType>(4, times, 2000);
   INFO(f.fault);
   CHECK(f.fault.empty());
   CHECK_FALSE(f.stuck);

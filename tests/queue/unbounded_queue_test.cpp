@@ -277,17 +277,20 @@ TEST_CASE("ten million at once, and the memory goes back") {
   while (q.try_pop()) {
   }
   const std::size_t before = resident_bytes();
-  for (std::uint64_t i = 0; i < burst; ++i) q.push(i + 0);
-  const std::size_t most = resident_bytes();
-  CHECK(q.size_approx() == burst);
-  std::uint64_t next = 0;
-  while (const auto v = q.try_pop()) next += *v == next ? 1 : 0;
-  const std::size_t after = resident_bytes();
-  std::printf("resident: %zu KiB, %zu with ten million, %zu after; %.1f bytes each\n", before / 1024,
-              most / 1024, after / 1024, static_cast<double>(most - before) / static_cast<double>(burst));
-  CHECK(next == burst);
-  CHECK(most - before <= burst * 16 * 5 / 4);
-  CHECK(after <= before + before / 10 + ring);
+  // Twice: an allocator may learn from the first burst to keep what it is given back.
+  for (int time = 0; time < 2; ++time) {
+    for (std::uint64_t i = 0; i < burst; ++i) q.push(i + 0);
+    const std::size_t most = resident_bytes();
+    CHECK(q.size_approx() == burst);
+    std::uint64_t in_order = 0;
+    while (const auto v = q.try_pop()) in_order += *v == in_order ? 1 : 0;
+    const std::size_t after = resident_bytes();
+    std::printf("resident: %zu KiB, %zu with ten million, %zu after; %.1f bytes each\n", before / 1024,
+                most / 1024, after / 1024, static_cast<double>(most - before) / static_cast<double>(burst));
+    CHECK(in_order == burst);
+    CHECK(most - before <= burst * 16 * 5 / 4);
+    CHECK(after <= before + before / 10 + ring);
+  }
 }
 #endif
 

@@ -270,7 +270,7 @@ class recorder {
     std::vector<operation>& log = logs_[r][crew_];
     log.clear();
     dice random = dice_for(crew_, r);
-    const std::size_t capacity = queue_->capacity();
+    const std::size_t capacity = std::min<std::size_t>(queue_->capacity(), 1024);
     if (capacity < 16 || random.below(2) == 0) return;
     const std::size_t filled = capacity - random.below(std::min<std::size_t>(capacity, 32));
     for (std::size_t i = 0; i < filled && push(log, crew_, value_of(crew_, i)) == outcome::ok; ++i) {

@@ -58,6 +58,7 @@ struct stalling_sync : millrace::std_sync {
   template <class T>
   class atomic {
    public:
+    constexpr atomic() noexcept : value_(T{}) {}
     constexpr atomic(T v) noexcept : value_(v) {}
     atomic(const atomic&) = delete;
     atomic& operator=(const atomic&) = delete;
@@ -78,9 +79,20 @@ struct stalling_sync : millrace::std_sync {
       stall::step();
       return value_.fetch_add(v, order);
     }
+    T fetch_sub(T v, std::memory_order order) noexcept {
+      stall::step();
+      return value_.fetch_sub(v, order);
+    }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order order) noexcept {
       stall::step();
       return value_.compare_exchange_strong(expected, desired, order);
+    }
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order order) noexcept {
+      return compare_exchange_strong(expected, desired, order);
+    }
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order done,
+                               std::memory_order failed) noexcept {
+      return compare_exchange_strong(expected, desired, done, failed);
     }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order done,
                                  std::memory_order failed) noexcept {

@@ -28,12 +28,10 @@
 //   while (auto e = q.try_pop()) (*e)->handle();
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -171,7 +169,8 @@ class unbounded_queue {
   friend detail::channel_access;
 
   // A ring is followed by another only after it has been closed, so a position in the chain is as final as one in a
-  // ring. A ring that is closed and drained leaves the chain: first the tail goes past it, then the head.
+  // ring. A ring that is closed and drained leaves the chain when the head goes past it. The tail may still be there, but
+  // then whoever appended the next ring guards this one, until it has seen to it that the tail has gone on.
   struct segment {
     segment(std::size_t places, const allocator& from) : values(places, from) {}
     ring values;
@@ -189,7 +188,7 @@ class unbounded_queue {
     constexpr std::size_t usual = 16384;
     constexpr const char* range = "unbounded_queue: largest_ring must be first_ring to 2147483648 (2^31)";
     first = rounded(first);
-    if (largest == 0) return std::max(first, usual);
+    if (largest == 0) return first < usual ? usual : first;
     largest = static_cast<std::size_t>(detail::rounded_capacity(largest, range));
     if (largest < first) detail::fail<std::length_error>(range);
     return largest;
@@ -224,8 +223,9 @@ class unbounded_queue {
   /// Closes `s`, and returns what follows it.
   segment* append(segment* s) {
     // why: first of all, so that if it throws nothing has happened
-    segment* const fresh = new_ring(std::min(2 * s->values.capacity(), largest_));
-    fresh->places_before = s->places_before + s->values.capacity();
+    const std::size_t places = s->values.capacity();
+    segment* const fresh = new_ring(places < largest_ ? 2 * places : places);
+    fresh->places_before = s->places_before + places;
     access::close(s->values);
     segment* next = nullptr;
     if (s->next.compare_exchange_strong(next, fresh, std::memory_order_seq_cst, std::memory_order_acquire)) {
@@ -250,7 +250,6 @@ class unbounded_queue {
       // Nobody has pushed into a ring that is not there yet.
       if (next == nullptr) return outcome::empty;
       if (next == end()) return result;
-      pass(tail_, s, next);
       if (pass(head_, s, next)) {
         here.let_go();
         retire(s);

@@ -57,11 +57,12 @@ class hazards {
 
   /// Whether a reader may hold on to `p`. Exact after a heavy fence, if `p` is nowhere to be had any more.
   [[nodiscard]] bool any_guards(const void* p) const noexcept {
+    const auto guards = [&](const slot& s) { return s.guards.load(std::memory_order_acquire) == p; };
     for (const slot& s : first_) {
-      if (s.guards.load(std::memory_order_acquire) == p) return true;
+      if (guards(s)) return true;
     }
     for (slot* s = more_.load(std::memory_order_acquire); s != nullptr; s = s->next) {
-      if (s->guards.load(std::memory_order_acquire) == p) return true;
+      if (guards(*s)) return true;
     }
     return false;
   }
