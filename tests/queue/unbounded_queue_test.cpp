@@ -256,6 +256,20 @@ TEST_CASE("a value whose move uses the queue that it is in") {
   CHECK(popped == 10);
 }
 
+TEST_CASE("a thread that ends gives its hazard pointer back") {
+  using home = millrace::detail::hazard_home<millrace::std_sync>;
+  unbounded_queue<int> q(2, 2);
+  for (int i = 0; i < 200; ++i) std::thread([&] { q.push(i + 0); }).join();
+  CHECK(drain(q) == numbers(0, 200));
+  // One of those that need no allocation is free, though there are only 64.
+  auto& all = home::all();
+  auto& slot = all.take();
+  const auto* const from = reinterpret_cast<const std::byte*>(&all);
+  const auto* const at = reinterpret_cast<const std::byte*>(&slot);
+  CHECK((at >= from && at < from + sizeof all));
+  all.give_back(slot);
+}
+
 #if defined(__linux__)
 namespace {
 std::size_t resident_bytes() {
