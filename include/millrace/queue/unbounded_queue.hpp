@@ -9,15 +9,16 @@
 // Progress    : lock-free for every T, as mpmc_queue, but for the allocation of a ring. A suspended thread keeps at
 //               most the ring that it stands in from being freed.
 // Errors      : a push does not fail. try_pop answers false when the queue was empty at an instant inside the call.
-// Exceptions  : std::length_error from the constructor; what the allocator throws from a push,
-//               with nothing lost and the queue usable; what T's copy or move throws, see mpmc_queue. The 65th thread
-//               that is inside an unbounded queue at the same time allocates 256 bytes; if there are none left,
-//               a verb throws std::bad_alloc, and the functions that are noexcept terminate.
+// Exceptions  : std::length_error from the constructor; what the allocator throws from a push, with nothing lost and
+//               the queue usable; what T's copy or move throws, see mpmc_queue. From the 65th living thread on that
+//               has used an unbounded queue, the first use allocates 128 bytes; if there are none left, a verb
+//               throws std::bad_alloc, and functions that are noexcept terminate.
 // Memory      : a chain of rings of 16 bytes a place for words, sizeof(T) + 8 otherwise. A ring that is full is followed
 //               by one of twice the size, up to the largest; while the backlog fits a ring, that ring serves for ever
 //               and nothing is allocated. A ring that has been drained is kept for the next burst (two at the most)
 //               or freed, and then its memory goes back to the system.
-// Cost        : mpmc_queue's and two to three nanoseconds; a new ring every `largest_ring` pushes of a backlog.
+// Cost        : mpmc_queue's, and a store and a look back at the chain; a new ring every `largest_ring` pushes while
+//               the backlog is larger than that.
 // Source      : chained rings, A. Morrison & Y. Afek (LCRQ), PPoPP 2013; reclamation, see core/detail/hazards.hpp.
 // Checked by  : tests/queue/unbounded_queue_test.cpp, tests/queue/histories_test.cpp (linearizability),
 //               tests/queue/stalls_test.cpp (lock-freedom), tests/models/unbounded_models.cpp (all interleavings).
