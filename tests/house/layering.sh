@@ -19,8 +19,9 @@ awk '
     room("bus", "core queue time topic delivery flow metrics", "absl fmt")
     room("testing", "core queue time topic delivery flow metrics bus", "absl fmt")
 
-    # The seam is where the library meets the system.
+    # Where the library meets the system: the seam, and what takes memory from it by the page.
     system_headers["include/millrace/core/sync.hpp"]
+    system_headers["include/millrace/core/detail/pages.hpp"]
 
     # What model checkers from outside can be expected to replace; the rings take nothing else.
     split("atomic cstddef cstdint type_traits new utility concepts bit optional array span limits cstring", list, " ")

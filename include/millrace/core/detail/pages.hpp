@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <exception>
-#include <limits>
 #include <new>
 
 #include "millrace/core/config.hpp"
@@ -29,7 +28,7 @@ struct page_allocator {
   }  // NOLINT(google-explicit-constructor): as allocators are
 
   [[nodiscard]] T* allocate(std::size_t n) {
-    if (n > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw_bad_alloc();
+    if (n > ~std::size_t{0} / sizeof(T)) throw_bad_alloc();
     const std::size_t bytes = n * sizeof(T);
 #if defined(__linux__)
     if (bytes >= large) {
