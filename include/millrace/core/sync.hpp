@@ -193,11 +193,11 @@ struct std_sync {
 #if defined(__linux__)
     static const bool registered =
         ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0;
-    asymmetric_.store(registered, std::memory_order_relaxed);
+    asymmetric.store(registered, std::memory_order_relaxed);
 #endif
   }
   static void light_fence() noexcept {
-    if (asymmetric_.load(std::memory_order_relaxed)) {
+    if (asymmetric.load(std::memory_order_relaxed)) {
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
       full_fence();
@@ -205,7 +205,7 @@ struct std_sync {
   }
   static void heavy_fence() noexcept {
 #if defined(__linux__)
-    if (asymmetric_.load(std::memory_order_relaxed)) {
+    if (asymmetric.load(std::memory_order_relaxed)) {
       ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
       return;
     }
@@ -279,7 +279,7 @@ struct std_sync {
     std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
   }
-  static inline std::atomic<bool> asymmetric_{false};
+  static inline std::atomic<bool> asymmetric{false};
 
 #if defined(__linux__)
   static void futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value,

@@ -166,7 +166,8 @@ class mpmc_queue {
     return done;
   }
 
-  /// How many values there are, roughly: 0 .. capacity(), out of date as soon as it is read.
+  /// How many values there are, roughly: 0 .. capacity(), out of date as soon as it is read. After threads have raced
+  /// it may be off even when all is quiet, until the next push and the next pop.
   [[nodiscard]] std::size_t size_approx() const noexcept {
     const std::uint64_t head = ring_.head();
     const auto size = static_cast<std::int64_t>(ring_.tail() - head);

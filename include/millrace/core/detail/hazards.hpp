@@ -102,16 +102,16 @@ struct hazard_home {
     }
     return s;
   }
-  [[nodiscard]] static MILLRACE_INLINE slot*& mine() noexcept { return mine_; }
+  [[nodiscard]] static MILLRACE_INLINE slot*& mine() noexcept { return of_this_thread; }
 
  private:
   struct end_of_thread {
     ~end_of_thread() {
       // A destructor that runs still later in this thread takes a slot anew, for good.
-      if (slot* const s = std::exchange(mine_, nullptr)) all().give_back(*s);
+      if (slot* const s = std::exchange(of_this_thread, nullptr)) all().give_back(*s);
     }
   };
-  static inline constinit thread_local slot* mine_ = nullptr;
+  static inline constinit thread_local slot* of_this_thread = nullptr;
   static inline thread_local end_of_thread at_end;
 };
 

@@ -213,7 +213,8 @@ class slot_ring : public hints<Sync> {
       if (lost) backoff();
       cell& c = cells_[p & mask_];
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (3) pairs with (6)
-      if ((lost = s == at(p, free_cell))) {
+      lost = s == at(p, free_cell);
+      if (lost) {
         if (start_writing(p)) return {outcome::ok, p};
         continue;
       }
@@ -250,7 +251,8 @@ class slot_ring : public hints<Sync> {
       std::uint64_t s = c.state_.load(std::memory_order_seq_cst);  // (4) pairs with (5)
       const std::int64_t ahead = distance(s, h);
       const std::uint64_t t = s & tag_bits;
-      if ((lost = ahead == 0 && t == full)) {
+      lost = ahead == 0 && t == full;
+      if (lost) {
         if (start_reading(h, s)) return {outcome::ok, h};
         continue;
       }

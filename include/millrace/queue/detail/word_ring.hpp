@@ -156,7 +156,8 @@ class word_ring : public hints<Sync> {
     for (;;) {
       if (lost) backoff();
       const std::uint64_t s = cells_[p & mask_].first(std::memory_order_seq_cst);  // (3) pairs with (5)
-      if ((lost = s == free_at(p))) {
+      lost = s == free_at(p);
+      if (lost) {
         if (fill(p, value)) return {outcome::ok, p + 1};
         continue;
       }
@@ -173,7 +174,8 @@ class word_ring : public hints<Sync> {
       if (lost) backoff();
       const std::uint64_t s = cells_[h & mask_].first(std::memory_order_seq_cst);  // (6) pairs with (4)
       const std::int64_t ahead = distance(s, h);
-      if ((lost = ahead == 0)) {
+      lost = ahead == 0;
+      if (lost) {
         if ((s & full_bit) == 0) return {(s & closed_bit) != 0 ? outcome::closed : outcome::empty, h, 0};
         if (std::uint64_t value; drain(h, s, value)) return {outcome::ok, h + 1, value};
         continue;
