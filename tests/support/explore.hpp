@@ -361,12 +361,12 @@ class engine {
   view sc;  // what sequentially consistent operations have seen
   long plain_instances = 0;
   // Who last touched the storage of a value that has been destroyed: the next one in its place is compared.
-  struct touch {
+  struct grave {
     int writer;
     clock_type written;
     std::array<clock_type, most_threads> read;
   };
-  std::unordered_map<const void*, touch> graves;
+  std::unordered_map<const void*, grave> graves;
   // Storage of `arena` stays readable until the execution is over, so that who comes too late is found out.
   std::vector<std::unique_ptr<std::byte[]>> storage;
   long pieces = 0;
@@ -394,10 +394,6 @@ class engine {
   }
 
   // An atomic is built and destroyed as a plain value is, and with the same right to do so.
-  location& alive(std::size_t l) {
-    if (locations[l].destroyed) fail("an atomic is used after it was destroyed");
-    return locations[l];
-  }
   void touch(location& l) {
     const auto& happened = me().sees.happened;
     if (l.destroyed) fail("an atomic is used after it was destroyed");
@@ -551,6 +547,7 @@ class engine {
 
   bool park(location& l, std::uint64_t old, bool limited, const site& s) {
     step(s);
+    touch(l);
     if (l.stores.back().first != old) return true;  // the kernel looks at the newest value
     me().at = limited ? state::parked_with_limit : state::parked;
     me().waits_on = &l;
@@ -603,6 +600,8 @@ class engine {
       while (int(stacks.size()) <= count) stacks.push_back(std::make_unique<std::byte[]>(stack_size));
       for (int t = 1; t <= count; ++t) {
         threads[std::size_t(t)].sees = threads[0].sees;
+        // What it does before it first publishes anything, nobody has heard of.
+        threads[std::size_t(t)].sees.happened[std::size_t(t)] = 1;
         threads[std::size_t(t)].at = state::runnable;
         threads[std::size_t(t)].where.start(stacks[std::size_t(t)].get(), stack_size, &entry);
       }
@@ -722,7 +721,7 @@ class atomic {
   static std::size_t index(const detail::location& l) {
     return static_cast<std::size_t>(&l - detail::now().locations.data());
   }
-  detail::location& at() const { return detail::now().alive(l_); }
+  detail::location& at() const { return detail::now().locations[l_]; }
   std::size_t l_;
 };
 
@@ -755,7 +754,7 @@ class atomic_pair {
   }
 
  private:
-  detail::location& at() const { return detail::now().alive(l_); }
+  detail::location& at() const { return detail::now().locations[l_]; }
   std::size_t l_;
 };
 

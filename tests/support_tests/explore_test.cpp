@@ -1,6 +1,7 @@
 // The model checker, checked: the litmus tests whose answers are known, and faults of every kind it claims to find.
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 #include "support/catch.hpp"
 #include "support/explore.hpp"
@@ -187,6 +188,71 @@ struct reused_storage {
   void finish() {}
 };
 
+/// Each announces itself and looks for the other; one fence is for free only if the other one pays for both.
+template <bool Paid>
+struct asymmetric_fences {
+  static constexpr int threads = 2;
+  word mine[2] = {{0}, {0}};
+  std::uint32_t saw[2] = {};
+  void thread(int i) {
+    mine[i].store(1, relaxed);
+    if (i == 0 || !Paid) {
+      explore::sync::light_fence();
+    } else {
+      explore::sync::heavy_fence();
+    }
+    saw[i] = mine[1 - i].load(relaxed);
+  }
+  void finish() { explore::check(saw[0] == 1 || saw[1] == 1, "one of them saw the other"); }
+};
+
+/// A pointer is handed over, and its receiver frees what it points to.
+template <std::memory_order Publish, bool LooksTooLate>
+struct handed_over {
+  static constexpr int threads = 2;
+  explore::atomic<word*> shared{nullptr};
+  void thread(int i) {
+    explore::arena<word> from;
+    if (i == 0) {
+      word* const w = new (from.allocate(1)) word(1);
+      shared.store(w, Publish);
+      if (LooksTooLate) w->load(relaxed);
+    } else if (word* const w = shared.exchange(nullptr, acquire)) {
+      explore::check(w->load(relaxed) == 1, "it was built before");
+      w->~word();
+      from.deallocate(w, 1);
+    }
+  }
+  void finish() {
+    word* const w = shared.load(relaxed);
+    if (w == nullptr) return;
+    w->~word();
+    explore::arena<word>().deallocate(w, 1);
+  }
+};
+
+/// The last user leaves with a relaxed step, so that whoever destroys has not heard of its uses.
+struct destroyed_unheard {
+  static constexpr int threads = 2;
+  word* w = new (explore::arena<word>().allocate(1)) word(0);
+  word left{0};
+  void thread(int i) {
+    if (i == 0) {
+      w->store(1, relaxed);
+      left.store(1, relaxed);
+    } else if (left.load(acquire) == 1) {
+      w->~word();
+    }
+  }
+  void finish() {}
+};
+
+struct arena_leak {
+  static constexpr int threads = 1;
+  void thread(int) { std::ignore = explore::arena<word>().allocate(1); }
+  void finish() {}
+};
+
 /// A lock that spins, and a thread that stops for good: with the lock, or anywhere in lock-free code.
 template <bool Locks>
 struct one_stops {
@@ -240,6 +306,19 @@ TEST_CASE("faults of every kind are found") {
   CHECK(mentions(explore::exhaust<spinner>(wide), "livelock"));
   CHECK(mentions(explore::exhaust<leak>(wide), "leak"));
   CHECK(mentions(explore::exhaust<reused_storage>(wide), "data race"));
+}
+
+TEST_CASE("a light fence needs a heavy one on the other side") {
+  CHECK(explore::exhaust<asymmetric_fences<true>>(wide).ok);
+  CHECK(mentions(explore::exhaust<asymmetric_fences<false>>(wide), "one of them saw the other"));
+}
+
+TEST_CASE("building and destroying an atomic has to be heard of") {
+  CHECK(explore::exhaust<handed_over<release, false>>(wide).ok);
+  CHECK(mentions(explore::exhaust<handed_over<relaxed, false>>(wide), "another thread just built"));
+  CHECK(mentions(explore::exhaust<handed_over<release, true>>(wide), "after it was destroyed"));
+  CHECK(mentions(explore::exhaust<destroyed_unheard>(wide), "destroyed while another thread uses it"));
+  CHECK(mentions(explore::exhaust<arena_leak>(wide), "leak: 1 pieces of storage"));
 }
 
 TEST_CASE("a thread that stops for good shows who is not lock-free") {

@@ -28,8 +28,9 @@
 // Exceptions  : none.
 // Memory      : nothing but the words themselves; an `atomic_pair` is 16 bytes, aligned to 16.
 // Cost        : none over the standard's; `fence_after_rmw` compiles to nothing on x86-64, where a locked
-//               instruction is a full barrier already.
-// Source      : Intel SDM vol. 2 (CMPXCHG16B), Arm ARM (CASP, LDXP/STXP), futex(2).
+//               instruction is a full barrier already. With membarrier(2) a light fence is for free and a heavy one a
+//               system call that interrupts the process's other processors; without, both are full barriers.
+// Source      : Intel SDM vol. 2 (CMPXCHG16B), Arm ARM (CASP, LDXP/STXP), futex(2), membarrier(2).
 // Checked by  : tests/core/sync_test.cpp; every model check runs on the checker's own Sync.
 //
 // Example:
