@@ -11,7 +11,7 @@
 #include "support/explore_hazards.hpp"
 #include "support/model.hpp"
 #include "support/model_values.hpp"
-#include "support/small_history.hpp"
+#include "support/recorded.hpp"
 
 namespace {
 
@@ -28,35 +28,14 @@ using words = queue<std::uint64_t>;
 using pointers = queue<by_pointer>;
 using slots = queue<in_place, millrace::use_patience<0>>;
 
-/// A queue whose every verb is recorded. `Largest`: of the rings; 2: drained ones are used again.
+/// Recorded, and never full. `Largest`: of the rings; 2: drained ones are used again.
 template <class Queue, std::size_t Largest = 4>
-struct recorded {
-  Queue q{2, Largest};
-  explore::small_history history{1000, true};
+struct recorded : model::recorded<Queue> {
+  recorded() : model::recorded<Queue>({1000, true}, 2, Largest) {}
 
-  outcome push(std::uint64_t v) {
-    return history.record(explore::verb::push, v, [&](std::uint64_t) {
-      typename Queue::value_type value(v);
-      const outcome result = channel_access::offer(q, std::move(value));
-      if (result != outcome::ok) explore::check(std::uint64_t(value) == v, "a refused value is untouched");
-      return result;
-    });
-  }
-  outcome pop() {
-    return history.record(explore::verb::pop, 0, [&](std::uint64_t& v) {
-      return channel_access::take(q, [&](typename Queue::value_type&& value) { v = std::uint64_t(value); });
-    });
-  }
-  void close() {
-    std::ignore = history.record(explore::verb::close, 0, [&](std::uint64_t) {
-      channel_access::close(q);
-      return outcome::ok;
-    });
-  }
   void finish() {
-    while (pop() == outcome::ok) {
-    }
-    history.judge();
+    this->drain();
+    this->history.judge();
   }
 };
 
