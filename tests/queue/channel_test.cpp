@@ -35,7 +35,9 @@ using millrace::outcome;
 using millrace::overflow;
 using millrace::spsc_queue;
 using support::block;
+using support::drain;
 using support::instances;
+using support::ints;
 using support::make;
 using support::number;
 using support::watchdog;
@@ -51,15 +53,6 @@ using watched_spsc = spsc_queue<T, millrace::use_sync<watching_sync>>;
 
 template <class Queue, class Clock = std::chrono::steady_clock>
 using channel_over = channel<typename Queue::value_type, Queue, Clock>;
-
-template <class Channel>
-std::vector<int> drain(Channel& ch) {
-  std::vector<int> numbers;
-  while (auto v = ch.try_pop()) numbers.push_back(number(*v));
-  return numbers;
-}
-
-using ints = std::vector<int>;
 
 }  // namespace
 

@@ -9,7 +9,6 @@
 #include <iterator>
 #include <latch>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -32,9 +31,12 @@ using millrace::use_allocator;
 using millrace::use_first_position;
 using millrace::use_patience;
 using millrace::use_sync;
+using support::check_books;
+using support::drain;
 using support::instances;
 using support::make;
 using support::number;
+using support::numbers;
 
 /// A seam without a double-width exchange: on it an int is stored in place too.
 struct slots_only : millrace::std_sync {
@@ -54,30 +56,10 @@ struct kind {
       kind<std::string>, kind<support::block>, kind<support::copied>, kind<support::moved>,                  \
       kind<support::aligned>, (kind<support::block, use_patience<0>>)
 
-/// Pops everything and tells the numbers.
-template <class Queue>
-std::vector<int> drain(Queue& q) {
-  std::vector<int> numbers;
-  while (auto v = q.try_pop()) numbers.push_back(number(*v));
-  return numbers;
-}
-
-std::vector<int> numbers(int from, int n) {
-  std::vector<int> v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), from);
-  return v;
-}
-
 template <class Queue, class... Args>
 concept emplaces = requires(Queue& q, Args&&... args) { q.try_emplace(std::forward<Args>(args)...); };
 template <class Queue, class Value>
 concept pushes = requires(Queue& q, Value&& value) { q.try_push(std::forward<Value>(value)); };
-
-/// Nothing leaked, nothing destroyed twice.
-void check_books() {
-  CHECK(instances::live == 0);
-  CHECK(instances::broken == 0);
-}
 
 }  // namespace
 

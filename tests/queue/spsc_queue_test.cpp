@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -26,10 +25,13 @@ namespace {
 using millrace::spsc_queue;
 using millrace::use_allocator;
 using millrace::use_first_position;
+using support::check_books;
+using support::drain;
 using support::instances;
+using support::ints;
 using support::make;
 using support::number;
-using ints = std::vector<int>;
+using support::numbers;
 
 #define ALL_VALUES                                                                                           \
   int, support::eight, std::unique_ptr<int>, std::string, support::block, support::copied, support::moved,   \
@@ -49,29 +51,11 @@ struct plain_sync : millrace::std_sync {
   };
 };
 
-template <class Queue>
-ints drain(Queue& q) {
-  ints numbers;
-  while (auto v = q.try_pop()) numbers.push_back(number(*v));
-  return numbers;
-}
-
-ints numbers(int from, int n) {
-  ints v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), from);
-  return v;
-}
-
 template <class T>
 ints numbers_of(std::span<T> values) {
   ints v;
   for (const T& value : values) v.push_back(number(value));
   return v;
-}
-
-void check_books() {
-  CHECK(instances::live == 0);
-  CHECK(instances::broken == 0);
 }
 
 /// `f` throws an E; its message.

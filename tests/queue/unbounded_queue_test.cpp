@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -32,31 +31,16 @@ namespace {
 using millrace::outcome;
 using millrace::unbounded_queue;
 using millrace::use_allocator;
+using support::check_books;
+using support::drain;
 using support::instances;
 using support::make;
 using support::number;
+using support::numbers;
 
 #define ALL_KINDS                                                                                            \
   int, support::eight, std::unique_ptr<int>, std::string, support::block, support::copied, support::moved,   \
       support::aligned
-
-template <class Queue>
-std::vector<int> drain(Queue& q) {
-  std::vector<int> numbers;
-  while (auto v = q.try_pop()) numbers.push_back(number(*v));
-  return numbers;
-}
-
-std::vector<int> numbers(int from, int n) {
-  std::vector<int> v(static_cast<std::size_t>(n));
-  std::iota(v.begin(), v.end(), from);
-  return v;
-}
-
-void check_books() {
-  CHECK(instances::live == 0);
-  CHECK(instances::broken == 0);
-}
 
 template <class F>
 std::string refusal(F f) {

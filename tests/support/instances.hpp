@@ -7,10 +7,14 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
 
 namespace support {
 
@@ -172,6 +176,29 @@ template <class T>
   } else {
     return v.value();
   }
+}
+
+using ints = std::vector<int>;
+
+/// Pops everything and tells the numbers.
+template <class Queue>
+[[nodiscard]] ints drain(Queue& q) {
+  ints all;
+  while (auto v = q.try_pop()) all.push_back(number(*v));
+  return all;
+}
+
+/// from, from + 1, ..., n of them.
+[[nodiscard]] inline ints numbers(int from, int n) {
+  ints v(static_cast<std::size_t>(n));
+  std::iota(v.begin(), v.end(), from);
+  return v;
+}
+
+/// Nothing leaked, nothing destroyed twice.
+inline void check_books() {
+  CHECK(instances::live == 0);
+  CHECK(instances::broken == 0);
 }
 
 }  // namespace support
