@@ -17,7 +17,7 @@
 // Errors      : destroying an event count that still has waiters, or a waiter that is prepared, is a contract
 //               violation and is asserted.
 // Exceptions  : none.
-// Memory      : about 64 bytes; a waiter is 24, on its thread's stack; never allocates.
+// Memory      : about 64 bytes; a waiter is 40, on its thread's stack; never allocates.
 // Cost        : 1 ns to notify nobody; a wake-up is one futex call.
 // Source      : D. Vyukov, eventcount, 2008 (announce, look again, sleep). The list of waiters, each with a gate
 //               of its own, replaces the epoch: a notify wakes one thread, once, and the next one does not pay
@@ -38,12 +38,12 @@
 #pragma once
 
 #include <cassert>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/gate.hpp"
 #include "millrace/core/sync.hpp"
 
 namespace millrace {
@@ -67,23 +67,34 @@ struct mutex_of<Sync> {
 template <class Sync>
 class basic_event_count {
  public:
-  /// One thread's place in the line. Reusable; must outlive its wait.
-  class waiter {
+  /// A place in the line, for authors of components that wait in their own way. Must outlive its stay.
+  class place {
    public:
-    waiter() noexcept = default;
-    waiter(const waiter&) = delete;
-    waiter& operator=(const waiter&) = delete;
+    using function = void(place&) noexcept;
+    /// Taken out of the line, `called` is called, by the notifier, which does not touch the place any more.
+    explicit place(function* called) noexcept : called_(called) {}
+    place(const place&) = delete;
+    place& operator=(const place&) = delete;
+
+   private:
+    friend basic_event_count;
+    function* const called_;
+    place* previous_ = nullptr;  // \ guarded by the event count's mutex
+    place* next_ = nullptr;      // |
+    bool linked_ = false;        // |
+    bool watches_ = false;       // /
+  };
+
+  /// One thread's place in the line. Reusable; must outlive its wait.
+  class waiter : private place {
+   public:
+    waiter() noexcept : place([](place& me) noexcept { static_cast<waiter&>(me).gate_.open(); }) {}
     ~waiter() { assert(!prepared_ && "event_count: a waiter was destroyed between prepare_wait and wait"); }
 
    private:
     friend basic_event_count;
-    enum : std::uint32_t { closed_gate, sleeping, expired, notified };
-
-    waiter* previous_ = nullptr;  // \ guarded by the event count's mutex
-    waiter* next_ = nullptr;      // /
-    bool linked_ = false;         // likewise
-    bool prepared_ = false;       // the waiter's own thread only
-    typename Sync::template atomic<std::uint32_t> gate_{closed_gate};
+    bool prepared_ = false;  // the waiter's own thread only
+    detail::gate<Sync> gate_;
   };
 
   basic_event_count() noexcept = default;
@@ -96,18 +107,8 @@ class basic_event_count {
   void prepare_wait(waiter& me) noexcept {
     assert(!me.prepared_);
     me.prepared_ = true;
-    me.gate_.store(waiter::closed_gate, std::memory_order_relaxed);  // published by the mutex
-    mutex_.lock();
-    me.previous_ = last_;
-    me.next_ = nullptr;
-    (last_ != nullptr ? last_->next_ : first_) = &me;
-    last_ = &me;
-    me.linked_ = true;
-    // (1) The announcement. It and the barrier after it meet the notifier's publication and (2): of the two
-    // threads at least one sees what the other wrote.
-    count_.fetch_add(1, std::memory_order_relaxed);
-    mutex_.unlock();
-    Sync::fence_after_rmw();
+    me.gate_.close();
+    enter(me);
   }
 
   /// Takes the announcement back. A notification that came meanwhile goes on to the next waiter.
@@ -117,7 +118,7 @@ class basic_event_count {
 
   /// Sleeps until notified.
   void wait(waiter& me) noexcept {
-    await_notifier(me);
+    me.gate_.wait();
     me.prepared_ = false;
   }
 
@@ -125,28 +126,7 @@ class basic_event_count {
   template <clock Clock>
   [[nodiscard]] bool wait_until(waiter& me, typename Clock::time_point deadline,
                                 clock_ref<Clock> clock) noexcept {
-    if (deadline == (Clock::time_point::max)()) {
-      wait(me);
-      return true;
-    }
-    if constexpr (stateless_clock<Clock>) {
-      using steady = std::chrono::steady_clock;
-      while (!gate_passed(me)) {
-        const auto now = clock.now();
-        if (now >= deadline) return !retract(me);
-        // For steady_clock this is the deadline itself; another clock is asked again after each sleep.
-        const auto limit = detail::saturating_deadline(steady::now(), deadline - now);
-        static_cast<void>(Sync::park_until(me.gate_, waiter::sleeping, limit));
-      }
-    } else {
-      // A clock with state wakes its sleepers itself.
-      typename Clock::alarm alarm(
-          clock.get(), deadline, [](void* w) noexcept { expire(*static_cast<waiter*>(w)); }, &me);
-      while (!gate_passed(me)) {
-        if (me.gate_.load(std::memory_order_relaxed) == waiter::expired) return !retract(me);
-        Sync::park(me.gate_, waiter::sleeping);
-      }
-    }
+    if (!me.gate_.template wait_until<Clock>(deadline, clock)) return !retract(me);
     me.prepared_ = false;
     return true;
   }
@@ -164,39 +144,31 @@ class basic_event_count {
     if (count_.load(std::memory_order_relaxed) != 0) wake(~std::uint32_t{0});
   }
 
-  /// How many threads wait, for tests and metrics; out of date as soon as it is read.
-  [[nodiscard]] std::uint32_t waiters_approx() const noexcept {
-    return count_.load(std::memory_order_relaxed);
-  }
+  // --- for authors of components: as prepare_wait and cancel_wait, without the waiting ---
 
- private:
-  MILLRACE_NOINLINE void wake(std::uint32_t most) noexcept {
-    waiter* woken = nullptr;
-    waiter** end = &woken;
+  /// Puts `me` at the end of the line. The caller must look at its condition again.
+  void enter(place& me) noexcept {
     mutex_.lock();
-    std::uint32_t n = 0;
-    for (; n < most && first_ != nullptr; ++n) {
-      *end = first_;
-      unlink(*first_);
-      end = &(*end)->next_;
-    }
-    *end = nullptr;
-    count_.fetch_sub(n, std::memory_order_relaxed);
-    mutex_.unlock();
-    // why: from here on `this` is not touched: a woken thread may destroy the event count. Neither is a waiter
-    // once its gate is open, so its successor is read first.
-    while (woken != nullptr) {
-      waiter* const next = woken->next_;
-      auto& gate = woken->gate_;
-      // (3) release; pairs with (4)
-      const bool asleep = gate.exchange(waiter::notified, std::memory_order_release) == waiter::sleeping;
-      if (asleep) Sync::unpark(gate);
-      woken = next;
-    }
+    me.previous_ = last_;
+    me.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &me;
+    last_ = &me;
+    announce(me);
   }
 
-  /// Removes `me` from the line; false: a notifier was faster, and has finished with `me`.
-  [[nodiscard]] bool retract(waiter& me) noexcept {
+  /// Puts `me` at the head of the line, to hear of the next notification and take it from nobody.
+  void watch(place& me) noexcept {
+    me.watches_ = true;
+    mutex_.lock();
+    me.previous_ = nullptr;
+    me.next_ = first_;
+    (first_ != nullptr ? first_->previous_ : last_) = &me;
+    first_ = &me;
+    announce(me);
+  }
+
+  /// Takes `me` out of the line. False: a notifier was faster, and is about to call it, or has done so.
+  [[nodiscard]] bool leave(place& me) noexcept {
     mutex_.lock();
     const bool was_linked = me.linked_;
     if (was_linked) {
@@ -204,48 +176,66 @@ class basic_event_count {
       count_.fetch_sub(1, std::memory_order_relaxed);
     }
     mutex_.unlock();
+    return was_linked;
+  }
+
+  /// How many wait, for tests and metrics; out of date as soon as it is read.
+  [[nodiscard]] std::uint32_t waiters_approx() const noexcept {
+    return count_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  void announce(place& me) noexcept {
+    me.linked_ = true;
+    // (1) The announcement. It and the barrier after it meet the notifier's publication and (2): of the two
+    // threads at least one sees what the other wrote.
+    count_.fetch_add(1, std::memory_order_relaxed);
+    mutex_.unlock();
+    Sync::fence_after_rmw();
+  }
+
+  MILLRACE_NOINLINE void wake(std::uint32_t most) noexcept {
+    place* woken = nullptr;
+    place** end = &woken;
+    std::uint32_t n = 0;
+    mutex_.lock();
+    for (std::uint32_t waiting = 0; first_ != nullptr && (waiting < most || first_->watches_); ++n) {
+      if (!first_->watches_) ++waiting;
+      *end = first_;
+      unlink(*first_);
+      end = &(*end)->next_;
+    }
+    *end = nullptr;
+    count_.fetch_sub(n, std::memory_order_relaxed);
+    mutex_.unlock();
+    // why: from here on `this` is not touched: a woken thread may destroy the event count. Neither is a place once it
+    // has been called, so its successor is read first.
+    while (woken != nullptr) {
+      place* const next = woken->next_;
+      woken->called_(*woken);
+      woken = next;
+    }
+  }
+
+  /// Removes `me` from the line; false: a notifier was faster, and has finished with `me`.
+  [[nodiscard]] bool retract(waiter& me) noexcept {
+    const bool was_linked = leave(me);
     // Otherwise a notifier has taken `me` out and opens the gate any moment; until then it still reads `me`.
-    if (!was_linked) await_notifier(me);
+    if (!was_linked) me.gate_.wait();
     me.prepared_ = false;
     return was_linked;
   }
 
-  void unlink(waiter& w) noexcept {
-    (w.previous_ != nullptr ? w.previous_->next_ : first_) = w.next_;
-    (w.next_ != nullptr ? w.next_->previous_ : last_) = w.previous_;
-    w.linked_ = false;
-  }
-
-  /// True once notified. Otherwise the gate says "sleeping", and the caller may park on it, or "expired".
-  [[nodiscard]] static bool gate_passed(waiter& me) noexcept {
-    std::uint32_t now = me.gate_.load(std::memory_order_acquire);  // (4) acquire; pairs with (3)
-    if (now == waiter::closed_gate) {
-      if (me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed)) return false;
-      now = me.gate_.load(std::memory_order_acquire);  // (4) likewise
-    }
-    return now == waiter::notified;
-  }
-
-  static void await_notifier(waiter& me) noexcept {
-    while (!gate_passed(me)) {
-      std::uint32_t now = waiter::expired;  // the limit has passed, but the notifier is still to come
-      me.gate_.compare_exchange_strong(now, waiter::sleeping, std::memory_order_relaxed);
-      Sync::park(me.gate_, waiter::sleeping);
-    }
-  }
-
-  static void expire(waiter& w) noexcept {
-    std::uint32_t now = w.gate_.load(std::memory_order_relaxed);
-    while (now != waiter::notified &&
-           !w.gate_.compare_exchange_weak(now, waiter::expired, std::memory_order_relaxed)) {
-    }
-    if (now == waiter::sleeping) Sync::unpark(w.gate_);
+  void unlink(place& p) noexcept {
+    (p.previous_ != nullptr ? p.previous_->next_ : first_) = p.next_;
+    (p.next_ != nullptr ? p.next_->previous_ : last_) = p.previous_;
+    p.linked_ = false;
   }
 
   typename Sync::template atomic<std::uint32_t> count_{0};
   typename detail::mutex_of<Sync>::type mutex_;
-  waiter* first_ = nullptr;  // \ guarded by mutex_
-  waiter* last_ = nullptr;   // /
+  place* first_ = nullptr;  // \ guarded by mutex_
+  place* last_ = nullptr;   // /
 };
 
 using event_count = basic_event_count<std_sync>;

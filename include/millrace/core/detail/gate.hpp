@@ -1,0 +1,108 @@
+// What one sleeper stands behind: closed until somebody opens it, and then open until it is closed for another time.
+//
+// The sleeper either waits for it, or leaves: then whoever opens the gate goes on in its place. So a thread, a select
+// and a suspended coroutine can be woken alike. Opening is the opener's last touch, unless it goes on for a sleeper that
+// has left: the sleeper may destroy the gate as soon as it knows that it is open.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+template <class Sync>
+class gate {
+ public:
+  /// By the sleeper, before others hear of the gate.
+  void close() noexcept { state_.store(closed, std::memory_order_relaxed); }
+
+  /// True: the sleeper has left, and the caller goes on in its place.
+  bool open() noexcept {
+    // (1) release: pairs with (3), what was done before is seen by the sleeper; acquire: pairs with (2), what the
+    // sleeper did before it left is seen by who goes on for it
+    const std::uint32_t before = state_.exchange(opened, std::memory_order_acq_rel);
+    if (before == sleeping) Sync::unpark(state_);
+    return before == left;
+  }
+
+  // --- by the sleeper ---
+
+  void wait() noexcept {
+    while (!passed()) {
+      std::uint32_t now = expired;  // a limit has passed, but the opener is still to come
+      state_.compare_exchange_strong(now, sleeping, std::memory_order_relaxed);
+      Sync::park(state_, sleeping);
+    }
+  }
+
+  /// False: the deadline has passed on `clock`. The gate may yet be opened at any moment.
+  template <clock Clock>
+  [[nodiscard]] bool wait_until(typename Clock::time_point deadline, clock_ref<Clock> clock) noexcept {
+    if (deadline == (Clock::time_point::max)()) {
+      wait();
+      return true;
+    }
+    if constexpr (stateless_clock<Clock>) {
+      using steady = std::chrono::steady_clock;
+      while (!passed()) {
+        const auto now = clock.now();
+        if (now >= deadline) return false;
+        // For steady_clock this is the deadline itself; another clock is asked again after each sleep.
+        const auto limit = saturating_deadline(steady::now(), deadline - now);
+        static_cast<void>(Sync::park_until(state_, sleeping, limit));
+      }
+    } else {
+      // A clock with state wakes its sleepers itself.
+      typename Clock::alarm alarm(
+          clock.get(), deadline, [](void* g) noexcept { static_cast<gate*>(g)->expire(); }, this);
+      while (!passed()) {
+        if (state_.load(std::memory_order_relaxed) == expired) return false;
+        Sync::park(state_, sleeping);
+      }
+    }
+    return true;
+  }
+
+  /// True: who opens it goes on, and the caller must not touch it again. False: it is open.
+  [[nodiscard]] bool leave() noexcept {
+    std::uint32_t now = closed;  // otherwise opened: a gate that is waited for with a limit is not left
+    if (state_.compare_exchange_strong(now, left, std::memory_order_release,  // (2) pairs with (1)
+                                       std::memory_order_relaxed)) {
+      return true;
+    }
+    static_cast<void>(state_.load(std::memory_order_acquire));  // (3)
+    return false;
+  }
+
+ private:
+  enum : std::uint32_t { closed, sleeping, expired, left, opened };
+
+  /// True once open. Otherwise the gate says "sleeping", and the caller may park on it, or "expired".
+  [[nodiscard]] bool passed() noexcept {
+    std::uint32_t now = state_.load(std::memory_order_acquire);  // (3) acquire; pairs with (1)
+    if (now == closed) {
+      if (state_.compare_exchange_strong(now, sleeping, std::memory_order_relaxed)) return false;
+      now = state_.load(std::memory_order_acquire);  // (3) likewise
+    }
+    return now == opened;
+  }
+
+  void expire() noexcept {
+    std::uint32_t now = state_.load(std::memory_order_relaxed);
+    while (now != opened && !state_.compare_exchange_weak(now, expired, std::memory_order_relaxed)) {
+    }
+    if (now == sleeping) Sync::unpark(state_);
+  }
+
+  typename Sync::template atomic<std::uint32_t> state_{closed};
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace
