@@ -39,6 +39,8 @@ struct in_place {
 using words = channel<std::uint64_t>;
 using slots = channel<in_place>;
 using one_each = channel<in_place, millrace::spsc_queue<in_place, millrace::use_sync<explore::sync>>>;
+using spsc = millrace::spsc_queue<std::uint64_t, millrace::use_sync<explore::sync>,
+                                  millrace::use_backoff<millrace::no_backoff>, millrace::use_patience<0>>;
 
 /// More values than places, and as many pops: everybody comes to an end.
 template <class Channel, int Producers, int Consumers, int Values>
@@ -227,16 +229,17 @@ struct thrown_alone {
 };
 
 /// Overflow by dropping: every value is popped, dropped or left; nobody waits.
-template <overflow Policy>
+template <overflow Policy, class Queue = queue<std::uint64_t>, int Producers = 2>
 struct dropping {
-  static constexpr int threads = 3;
+  static constexpr int threads = Producers + 1;
+  static constexpr int each = 4 / Producers;
   int dropped = 0;
   int out = 0;
-  channel<std::uint64_t> ch{2, Policy, [this](std::uint64_t&&) { ++dropped; }};
+  channel<std::uint64_t, Queue> ch{2, Policy, [this](std::uint64_t&&) { ++dropped; }};
   void thread(int i) {
     std::uint64_t v = 0;
-    for (std::uint64_t k = 0; k < 2; ++k) {
-      if (i < 2) {
+    for (std::uint64_t k = 0; k < each; ++k) {
+      if (i < Producers) {
         explore::check(ch.push(10 * std::uint64_t(i) + k) == outcome::ok,
                        "a push that drops always succeeds");
       } else if (ch.try_pop(v) == outcome::ok) {
@@ -248,6 +251,35 @@ struct dropping {
     std::uint64_t v = 0;
     while (ch.try_pop(v) == outcome::ok) ++out;
     explore::check(out + dropped == 4 && ch.dropped() == std::uint64_t(dropped), "nothing is lost uncounted");
+  }
+};
+
+/// Up and down at the marks: calls come one at a time and in turns, and the last one tells what holds.
+struct levels {
+  static constexpr int threads = 3;
+  words ch{4};
+  explore::plain<int> calls{0};
+  bool high = false;
+  levels() {
+    ch.watch_level({.high = 2, .low = 1}, [this](bool now) {
+      explore::check(now != high, "in turns");
+      high = now;
+      calls.set(calls.get() + 1);
+    });
+    explore::check(ch.try_push(1) == outcome::ok, "there is room");
+  }
+  void thread(int i) {
+    std::uint64_t v = 0;
+    if (i < 2) {
+      explore::check(ch.try_push(1) == outcome::ok, "there is room");
+    } else {
+      explore::check(ch.try_pop(v) == outcome::ok, "there is one");
+    }
+  }
+  void finish() {
+    explore::check(high, "two are in it");
+    std::uint64_t v = 0;
+    explore::check(ch.try_pop(v) == outcome::ok && !high, "one is in it");
   }
 };
 
@@ -278,6 +310,9 @@ int main(int argc, char** argv) {
           world<thrown_alone>("thrown alone", {.preemptions = 3, .stale_reads = 0}),
           world<dropping<overflow::drop_oldest>>("drop oldest", {.preemptions = 2, .stale_reads = 0}),
           world<dropping<overflow::drop_newest>>("drop newest", {.preemptions = 2, .stale_reads = 0}),
+          world<dropping<overflow::drop_oldest, spsc, 1>>("spsc, drop oldest",
+                                                          {.preemptions = 3, .stale_reads = 0}),
+          world<levels>("levels", {.preemptions = 2, .stale_reads = 1}),
           world<flow<words, 2, 2, 4>>("words 2P2C, random",
                                       {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
           world<flow<slots, 2, 2, 4>>("slots 2P2C, random",
@@ -285,5 +320,5 @@ int main(int argc, char** argv) {
           world<closing<slots, 2, 2, 2>>("slots closing 2P2C, random",
                                          {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },
-      {"queue/channel.hpp"});
+      {"queue/channel.hpp", "queue/detail/lane.hpp", "queue/detail/level_watch.hpp"});
 }

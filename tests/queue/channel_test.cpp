@@ -20,6 +20,7 @@
 
 #include "millrace/core/manual_clock.hpp"
 #include "millrace/queue/spsc_queue.hpp"
+#include "millrace/queue/unbounded_queue.hpp"
 #include "support/catch.hpp"
 #include "support/instances.hpp"
 #include "support/watchdog.hpp"
@@ -34,6 +35,7 @@ using millrace::mpmc_queue;
 using millrace::outcome;
 using millrace::overflow;
 using millrace::spsc_queue;
+using millrace::unbounded_queue;
 using support::block;
 using support::drain;
 using support::instances;
@@ -138,17 +140,9 @@ TEST_CASE("construction refuses what cannot be") {
   CHECK_THROWS_AS((channel<int, spsc_queue<int>>(0)), std::length_error);
   CHECK_THROWS_AS(channel<int>((std::size_t{1} << 31) + 1), std::length_error);
   using over_spsc = channel<int, spsc_queue<int>>;
-  try {
-    over_spsc ch(4, overflow::drop_oldest);
-    FAIL("drop_oldest was accepted for a queue with one consumer");
-  } catch (const std::invalid_argument& e) {
-    const std::string text = e.what();
-    INFO(text);
-    CHECK(text.find("channel") != std::string::npos);
-    CHECK(text.find("policy must be block, fail or drop_newest") != std::string::npos);
-  }
   CHECK(over_spsc(4, overflow::drop_newest).policy() == overflow::drop_newest);
   CHECK(over_spsc(4, overflow::fail).policy() == overflow::fail);
+  CHECK(over_spsc(4, overflow::drop_oldest).policy() == overflow::drop_oldest);
 }
 
 // ---- overflow
@@ -184,7 +178,7 @@ TEMPLATE_TEST_CASE("overflow::drop_newest drops its own", "", ALL_QUEUES) {
   CHECK(ch.dropped() == 3);
 }
 
-TEMPLATE_TEST_CASE("overflow::drop_oldest makes room", "", mpmc_queue<int>, mpmc_queue<block>) {
+TEMPLATE_TEST_CASE("overflow::drop_oldest makes room", "", ALL_QUEUES) {
   using T = typename TestType::value_type;
   ints seen;
   channel_over<TestType> ch(2, overflow::drop_oldest, [&seen](T&& v) { seen.push_back(number(v)); });
@@ -225,8 +219,7 @@ TEST_CASE("dropping needs no handler, and a handler may take or throw") {
   CHECK(instances::broken == 0);
 }
 
-TEMPLATE_TEST_CASE("a closed channel refuses under every policy, and drops nothing", "", mpmc_queue<int>,
-                   mpmc_queue<block>) {
+TEMPLATE_TEST_CASE("a closed channel refuses under every policy, and drops nothing", "", ALL_QUEUES) {
   using T = typename TestType::value_type;
   const overflow policy =
       GENERATE(overflow::block, overflow::fail, overflow::drop_newest, overflow::drop_oldest);
@@ -243,6 +236,19 @@ TEMPLATE_TEST_CASE("a closed channel refuses under every policy, and drops nothi
   CHECK(number(v) == 3);
   CHECK(ch.dropped() == 0);
   CHECK(drain(ch) == (fill ? ints{1, 2} : ints{1}));
+}
+
+TEST_CASE("drop_oldest over a queue for one consumer: one that stands still in a pop holds up nobody") {
+  channel<support::hooked, spsc_queue<support::hooked>> ch(4, overflow::drop_oldest);
+  ints after;
+  REQUIRE(ch.push(support::hooked(0, [&](int move) {
+    if (move != 2) return;
+    // In the middle of the pop, which holds one place of the four.
+    for (int i = 1; i <= 10; ++i) CHECK(ch.push(support::hooked(i)) == outcome::ok);
+    CHECK(ch.dropped() == 7);
+  })) == outcome::ok);
+  CHECK(ch.try_pop()->value() == 0);
+  CHECK(drain(ch) == ints{8, 9, 10});
 }
 
 TEST_CASE("full under drop_oldest, when nothing is there to drop") {
@@ -995,4 +1001,135 @@ TEST_CASE("close against a push over an spsc_queue: refused with its value, or p
   turn.arrive_and_wait();
   producer.join();
   CHECK(wrong == 0);
+}
+
+// ---- watermarks
+
+namespace {
+template <class Queue>
+using channel_with_levels = channel<typename Queue::value_type, Queue>;
+
+template <class Channel>
+std::unique_ptr<Channel> open_channel() {
+  if constexpr (Channel::queue_type::is_bounded) {
+    return std::make_unique<Channel>(64);
+  } else {
+    return std::make_unique<Channel>();
+  }
+}
+}  // namespace
+
+TEMPLATE_TEST_CASE("watermarks: told at the high mark, and not again before the low one", "", ALL_QUEUES,
+                   unbounded_queue<int>, unbounded_queue<block>) {
+  using T = typename TestType::value_type;
+  const auto ch = open_channel<channel_with_levels<TestType>>();
+  std::vector<bool> told;
+  ch->watch_level({.high = 4, .low = 1}, [&](bool high) { told.push_back(high); });
+  const auto push = [&](int n) {
+    while (n-- > 0) REQUIRE(ch->push(make<T>(n)) == outcome::ok);
+  };
+  const auto pop = [&](int n) {
+    while (n-- > 0) REQUIRE(ch->try_pop());
+  };
+  using calls = std::vector<bool>;
+  push(3);
+  CHECK(told.empty());
+  push(1);
+  CHECK(told == calls{true});
+  push(10);
+  pop(12);
+  CHECK(told == calls{true});  // two are left
+  push(5);
+  CHECK(told == calls{true});
+  pop(6);
+  CHECK(told == calls{true, false});
+  push(2);
+  pop(3);
+  CHECK_FALSE(ch->try_pop());
+  CHECK(told == calls{true, false});
+  push(4);
+  CHECK(told == calls{true, false, true});
+  ch->close();
+  CHECK(ch->push(make<T>(1)) == outcome::closed);
+  pop(4);
+  CHECK(told == calls{true, false, true, false});
+}
+
+TEST_CASE("watermarks: what is refused or dropped does not count, nor what throws") {
+  instances::reset();
+  std::vector<bool> told;
+  const auto note = [&](bool high) { told.push_back(high); };
+  {
+    const overflow policy = GENERATE(overflow::fail, overflow::drop_newest, overflow::drop_oldest);
+    channel<support::steady> ch(4, policy);
+    ch.watch_level({.high = 4, .low = 0}, note);
+    for (int i = 0; i < 3; ++i) REQUIRE(ch.push(support::steady(i)) == outcome::ok);
+    const support::steady bad(7);
+    instances::throw_at(1);
+    CHECK_THROWS_AS(ch.push(bad), support::thrown);
+    CHECK(told.empty());
+    for (int i = 0; i < 10; ++i) static_cast<void>(ch.push(support::steady(i)));
+    for (int left = 4; left > 0; --left) {
+      CHECK(told == std::vector<bool>{true});
+      CHECK(ch.try_pop());
+    }
+    CHECK(told == std::vector<bool>{true, false});
+  }
+  told.clear();
+  {
+    channel<support::copied> ch(2);
+    ch.watch_level({.high = 2, .low = 1}, note);
+    for (int i = 0; i < 2; ++i) REQUIRE(ch.push(support::copied(i)) == outcome::ok);
+    instances::throw_at(1);
+    CHECK_THROWS_AS(ch.try_pop(), support::thrown);  // it is lost, as pops of such types say
+    CHECK(drain(ch) == ints{1});
+    CHECK(told == std::vector<bool>{true, false});
+  }
+  CHECK(instances::live == 0);
+}
+
+TEST_CASE("watermarks that make no sense are refused") {
+  channel<int> ch(64);
+  const auto refusal = [&](millrace::watermarks m) -> std::string {
+    try {
+      ch.watch_level(m, [](bool) {});
+    } catch (const std::invalid_argument& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  CHECK(refusal({.high = 0, .low = 0}) == "channel::watch_level: marks.low must be 0 to marks.high - 1");
+  CHECK(refusal({.high = 4, .low = 4}) == "channel::watch_level: marks.low must be 0 to marks.high - 1");
+  CHECK(refusal({.high = 65, .low = 4}) == "channel::watch_level: marks.high must be 1 to capacity()");
+  CHECK(refusal({.high = 64, .low = 63}) == "accepted");
+}
+
+TEST_CASE("watermarks under threads: one call at a time, in turns, and the last one tells what holds") {
+  const watchdog guard("watermarks under threads");
+  for (int round = 0; round < 20; ++round) {
+    channel<int, unbounded_queue<int>> ch;
+    std::atomic<int> inside{0};
+    bool high_now = false;
+    int wrong = 0;
+    ch.watch_level({.high = 8, .low = 2}, [&](bool high) {
+      if (inside.fetch_add(1) != 0 || high == high_now) ++wrong;
+      high_now = high;
+      inside.fetch_sub(1);
+    });
+    std::vector<std::thread> threads;
+    constexpr int each = 5000;
+    for (int t = 0; t < 2; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < each; ++i) static_cast<void>(ch.push(i + 0));
+      });
+      threads.emplace_back([&] {
+        for (int i = 0; i < each; ++i) static_cast<void>(ch.pop());
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    CHECK(wrong == 0);
+    CHECK_FALSE(high_now);
+    for (int i = 0; i < 8; ++i) CHECK(ch.push(i + 0) == outcome::ok);
+    CHECK(high_now);
+  }
 }

@@ -293,7 +293,7 @@ TEST_CASE("ten million at once, and the memory goes back") {
 #endif
 
 TEST_CASE("under a channel: a push never waits, close is exact") {
-  millrace::channel<int, unbounded_queue<int>> c(2);
+  millrace::channel<int, unbounded_queue<int>> c;
   for (int i = 0; i < 1000; ++i) CHECK(c.try_push(i + 0) == outcome::ok);
   c.close();
   CHECK(c.push(7) == outcome::closed);
@@ -306,7 +306,7 @@ TEST_CASE("under a channel: a push never waits, close is exact") {
 TEST_CASE("under a channel: threads push, pop, and close meanwhile") {
   const support::watchdog dog("threads at a channel over unbounded_queue");
   for (int round = 0; round < 50; ++round) {
-    millrace::channel<std::unique_ptr<int>, unbounded_queue<std::unique_ptr<int>>> c(2);
+    millrace::channel<std::unique_ptr<int>, unbounded_queue<std::unique_ptr<int>>> c;
     std::atomic<long> in{0};
     std::atomic<long> out{0};
     std::vector<std::thread> threads;

@@ -13,8 +13,7 @@
 // Errors      : ok, full, empty, closed or timeout, see core/outcome.hpp. The argument of a push is untouched
 //               unless the answer is ok. After close() every push is refused, and pops drain what was accepted:
 //               nothing accepted is lost, also when the two race, and `closed` is final.
-// Exceptions  : std::length_error for a capacity outside 1 .. 2^31; std::invalid_argument for drop_oldest with a
-//               queue whose producers may not pop; from verbs only what T's copy or move throws, and on_drop. What
+// Exceptions  : std::length_error for a capacity outside 1 .. 2^31; std::invalid_argument, see watch_level; from verbs only what T's copy or move throws, and on_drop. What
 //               that leaves of the queue is said there; of a T whose move throws in a push, the place is free again
 //               only once the pops have passed it, and a push that waits for room waits for that.
 // Memory      : the queue's and about 400 bytes. Waiting allocates nothing.
@@ -44,27 +43,25 @@
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/core/outcome.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
+#include "millrace/queue/detail/lane.hpp"
 #include "millrace/queue/detail/waiting.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/overflow.hpp"
 
 namespace millrace {
 inline namespace v0 {
 
-/// What a push does when the channel is full.
-enum class overflow : std::uint8_t {
-  block,        // waits for room; try_push answers full
-  fail,         // answers full
-  drop_newest,  // drops its own value, and answers ok
-  drop_oldest,  // drops the oldest value in the channel to make room, and answers ok (full only if there is
-                // none, because every place is held by an operation of a thread that stands still)
+/// Where a backlog begins to be much, and where it is little again: 0 <= low < high.
+struct watermarks {
+  std::size_t high;
+  std::size_t low;
 };
 
 template <class T, class Queue = mpmc_queue<T>, clock Clock = std::chrono::steady_clock>
 class channel {
   static_assert(std::is_same_v<T, typename Queue::value_type>, "channel: the queue is of another type");
 
-  using access = detail::channel_access;
+  using lane = detail::lane<Queue>;
   using sync = typename Queue::sync_type;
 
  public:
@@ -75,23 +72,25 @@ class channel {
   using time_point = typename Clock::time_point;
   /// Receives what was dropped, in the pushing thread; pushers may call it at the same time. It must not push
   /// into this channel.
-  using drop_handler = function<void(T&&)>;
+  using drop_handler = typename lane::drop_handler;
 
-  /// `capacity` as the queue's: 1 .. 2^31, rounded up; see capacity().
+  /// `capacity` as the queue's: 1 .. 2^31, rounded up; see capacity(). With overflow::drop_oldest and a queue that
+  /// allows one consumer the values lie in an mpmc_queue instead.
   explicit channel(std::size_t capacity, overflow policy = overflow::block, drop_handler on_drop = {})
-    requires stateless_clock<Clock>
+    requires(Queue::is_bounded && stateless_clock<Clock>)
       : channel(capacity, clock_ref<Clock>(), policy, std::move(on_drop)) {}
   /// Waits with a limit go by `clock`, which must outlive the channel.
   channel(std::size_t capacity, clock_ref<Clock> clock, overflow policy = overflow::block,
           drop_handler on_drop = {})
-      : queue_(capacity), clock_(clock), policy_(policy), on_drop_(std::move(on_drop)) {
-    if (policy_ == overflow::drop_oldest && !Queue::many_consumers) {
-      detail::fail<std::invalid_argument>(
-          "channel: policy must be block, fail or drop_newest for this queue: with drop_oldest producers "
-          "pop, and "
-          "it allows one consumer");
-    }
-  }
+    requires Queue::is_bounded
+      : clock_(clock), lane_(not_empty_, capacity, policy, std::move(on_drop)) {}
+  /// Of a queue without a limit: never full.
+  channel()
+    requires(!Queue::is_bounded && stateless_clock<Clock>)
+      : channel(clock_ref<Clock>()) {}
+  explicit channel(clock_ref<Clock> clock)
+    requires(!Queue::is_bounded)
+      : clock_(clock), lane_(not_empty_) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
   /// Destroys what is left. Every call must have returned.
@@ -100,36 +99,36 @@ class channel {
   // --- push: ok | full | closed | timeout; `value` is untouched unless the answer is ok ---
 
   /// Waits for room under overflow::block; under the other policies it does what they say, at once.
-  [[nodiscard]] outcome push(T&& value) { return push_waiting(detail::no_limit(), std::move(value)); }
+  [[nodiscard]] outcome push(T&& value) { return lane_.push_waiting(detail::no_limit(), std::move(value)); }
   [[nodiscard]] outcome push(const T& value)
     requires std::is_copy_constructible_v<T>
   {
-    return push_waiting(detail::no_limit(), value);
+    return lane_.push_waiting(detail::no_limit(), value);
   }
   template <class Rep, class Period>
   [[nodiscard]] outcome push_for(T&& value, std::chrono::duration<Rep, Period> wait) {
-    return push_waiting(detail::limit_for(clock_, wait), std::move(value));
+    return lane_.push_waiting(detail::limit_for(clock_, wait), std::move(value));
   }
   template <class Rep, class Period>
   [[nodiscard]] outcome push_for(const T& value, std::chrono::duration<Rep, Period> wait)
     requires std::is_copy_constructible_v<T>
   {
-    return push_waiting(detail::limit_for(clock_, wait), value);
+    return lane_.push_waiting(detail::limit_for(clock_, wait), value);
   }
   [[nodiscard]] outcome push_until(T&& value, time_point deadline) {
-    return push_waiting(detail::limit_at<Clock>{clock_, deadline}, std::move(value));
+    return lane_.push_waiting(detail::limit_at<Clock>{clock_, deadline}, std::move(value));
   }
   [[nodiscard]] outcome push_until(const T& value, time_point deadline)
     requires std::is_copy_constructible_v<T>
   {
-    return push_waiting(detail::limit_at<Clock>{clock_, deadline}, value);
+    return lane_.push_waiting(detail::limit_at<Clock>{clock_, deadline}, value);
   }
   /// Never waits: under overflow::block it answers full.
-  [[nodiscard]] outcome try_push(T&& value) { return push_now(std::move(value)); }
+  [[nodiscard]] outcome try_push(T&& value) { return lane_.push_now(std::move(value)); }
   [[nodiscard]] outcome try_push(const T& value)
     requires std::is_copy_constructible_v<T>
   {
-    return push_now(value);
+    return lane_.push_now(value);
   }
 
   // --- pop: ok | empty | closed | timeout; `out` is untouched unless the answer is ok ---
@@ -177,20 +176,42 @@ class channel {
   /// Ends the stream. Pushes are refused from now on and pops drain what is left; everybody asleep is woken.
   /// Idempotent; returns at once.
   void close() noexcept {
-    access::close(queue_);
+    lane_.end();
     closed_.store(true, std::memory_order_release);
-    not_empty_.events.notify_all();
-    not_full_.events.notify_all();
+    not_empty_.events.notify_each();
+    lane_.not_full.events.notify_each();
   }
   /// True: every push from now on is refused.
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
+  /// A limit that stops nobody: calls `on_level(true)` once there are `marks.high` values in the channel, and
+  /// `on_level(false)` once there are only `marks.low` again, and so on, in the thread whose push or pop it was. The
+  /// calls come one at a time, and the last one tells what holds. It must not throw, push into this channel or pop
+  /// from it. Call this before anything else. From then on every push and pop counts; until then, none pays.
+  /// std::invalid_argument unless low < high, and high <= capacity() if there is one.
+  void watch_level(watermarks marks, function<void(bool)> on_level) {
+    if (marks.low >= marks.high) {
+      detail::fail<std::invalid_argument>("channel::watch_level: marks.low must be 0 to marks.high - 1");
+    }
+    if constexpr (Queue::is_bounded) {
+      if (marks.high > capacity()) {
+        detail::fail<std::invalid_argument>("channel::watch_level: marks.high must be 1 to capacity()");
+      }
+    }
+    lane_.watch(marks.low, marks.high, std::move(on_level));
+  }
+
   /// How many values the overflow policy has dropped.
-  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::size_t size_approx() const noexcept { return queue_.size_approx(); }
-  [[nodiscard]] bool empty_approx() const noexcept { return queue_.empty_approx(); }
-  [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
-  [[nodiscard]] overflow policy() const noexcept { return policy_; }
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return lane_.dropped(); }
+  [[nodiscard]] std::size_t size_approx() const noexcept { return lane_.size_approx(); }
+  [[nodiscard]] bool empty_approx() const noexcept { return size_approx() == 0; }
+  /// The most values there may be.
+  [[nodiscard]] std::size_t capacity() const noexcept
+    requires Queue::is_bounded
+  {
+    return lane_.capacity();
+  }
+  [[nodiscard]] overflow policy() const noexcept { return lane_.policy; }
 
   /// Pops, one value a step, until the channel is closed and drained. Single pass; several threads may each
   /// have a loop of their own.
@@ -224,60 +245,10 @@ class channel {
     return [&out](T&& value) { out = std::move(value); };
   }
 
-  /// One try at the queue, and the news of it.
-  template <class Value>
-  outcome offer(Value&& value) {
-    // A constructor that throws may have freed the place that a sleeper waits for.
-    detail::on_exception pass_on([this] { not_full_.events.notify_one(); });
-    const outcome result = access::offer(queue_, std::forward<Value>(value));
-    pass_on.dismiss();
-    if (result == outcome::ok) not_empty_.events.notify_one();
-    return result;
-  }
   template <class Receive>
   outcome pop_now(Receive&& receive) {
-    detail::on_exception pass_on([this] { not_full_.events.notify_one(); });
-    const outcome result = access::take(queue_, receive);
-    pass_on.dismiss();
-    // why also when empty: a consumer that gives up a stalled producer's position makes room without popping
-    // anything. So that no producer sleeps on a full queue while consumers find it empty, the consumer says so.
-    if (result != outcome::closed) not_full_.events.notify_one();
-    return result;
+    return lane_.take(receive);
   }
-
-  template <class Value>
-  outcome push_now(Value&& value) {
-    outcome result = offer(std::forward<Value>(value));
-    if (result != outcome::full || policy_ == overflow::block || policy_ == overflow::fail) return result;
-    if (policy_ == overflow::drop_newest) {
-      T newest(std::forward<Value>(value));
-      drop(std::move(newest));
-      return outcome::ok;
-    }
-    // Full, and nothing there to drop, again and again: every place is held by an operation that stands still.
-    for (int found_nothing = 0; result == outcome::full && found_nothing < 64;) {
-      if (access::take(queue_, [this](T&& oldest) { drop(std::move(oldest)); }) != outcome::ok) {
-        ++found_nothing;
-        sync::pause();
-      }
-      result = offer(std::forward<Value>(value));
-    }
-    return result;
-  }
-
-  void drop(T&& value) {
-    dropped_.fetch_add(1, std::memory_order_relaxed);  // a counter, nothing hangs on it
-    if (on_drop_) on_drop_(std::move(value));
-  }
-
-  template <class Limit, class Value>
-  outcome push_waiting(Limit&& limit, Value&& value) {
-    const outcome result = push_now(std::forward<Value>(value));
-    if (result != outcome::full || policy_ != overflow::block) return result;
-    limit.start();
-    return not_full_.await(outcome::full, limit, [&] { return offer(std::forward<Value>(value)); });
-  }
-
   template <class Limit, class Receive>
   outcome pop_waiting(Limit&& limit, Receive&& receive) {
     const outcome result = pop_now(receive);
@@ -286,14 +257,10 @@ class channel {
     return not_empty_.await(outcome::empty, limit, [&] { return pop_now(receive); });
   }
 
-  Queue queue_;
-  detail::waiting_room<sync> not_empty_;
-  detail::waiting_room<sync> not_full_;
   MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
-  const overflow policy_;
   typename sync::template atomic<bool> closed_{false};
-  typename sync::template atomic<std::uint64_t> dropped_{0};
-  drop_handler on_drop_;
+  detail::waiting_room<sync> not_empty_;
+  lane lane_;
 };
 
 }  // namespace v0

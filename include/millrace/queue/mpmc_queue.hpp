@@ -92,6 +92,7 @@ class mpmc_queue {
   using value_type = T;
   using allocator_type = typename options::allocator;
   using sync_type = sync;
+  static constexpr bool is_bounded = true;
   static constexpr bool many_producers = true;
   static constexpr bool many_consumers = true;
   static constexpr bool is_lock_free = std::atomic<std::uint64_t>::is_always_lock_free;

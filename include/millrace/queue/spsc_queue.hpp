@@ -51,6 +51,9 @@ namespace millrace {
 inline namespace v0 {
 
 template <class T, class... Options>
+class mpmc_queue;
+
+template <class T, class... Options>
 class spsc_queue {
   static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>,
                 "spsc_queue: T must be an object");
@@ -68,8 +71,10 @@ class spsc_queue {
   using value_type = T;
   using allocator_type = typename options::allocator;
   using sync_type = sync;
+  static constexpr bool is_bounded = true;
   static constexpr bool many_producers = false;
   static constexpr bool many_consumers = false;
+  using with_many_consumers = mpmc_queue<T, Options...>;
   static constexpr bool is_lock_free = std::atomic<std::uint64_t>::is_always_lock_free;
 
   /// Room for `capacity` values, 1 .. 2^31, rounded up to a power of two and to at least 2.

@@ -72,6 +72,7 @@ class unbounded_queue {
   using value_type = T;
   using allocator_type = allocator;
   using sync_type = sync;
+  static constexpr bool is_bounded = false;
   static constexpr bool many_producers = true;
   static constexpr bool many_consumers = true;
   static constexpr bool is_lock_free = ring::is_lock_free;
