@@ -13,6 +13,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <regex>
 #include <string>
@@ -26,6 +27,7 @@
 
 namespace {
 
+using bench::burst_series;
 using bench::contest;
 using bench::entry;
 using bench::series;
@@ -34,10 +36,11 @@ constexpr const char* usage =
     "millrace_bench [--all | --pairs | --benchmark_filter=REGEX] [options]\n"
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
-    "65536,\n"
-    "                    one by one, in batches, waiting\n"
+    "65536\n"
+    "                    and none, one by one, in batches, waiting\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
-    "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender\n"
+    "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
+    "                    burst/item/contender\n"
     "  --list            names what would run\n"
     "  --rounds=N        default 21, at least 7\n"
     "  --milliseconds=N  a sample's length, default 30\n"
@@ -103,16 +106,22 @@ settings parse(int argc, char** argv) {
 }
 
 std::string name_of(const entry& e) { return fmt::format("{}/{}", to_string(e.where), e.name); }
+std::string name_of(const bench::burst_entry& e) { return fmt::format("burst/8B/{}", e.name); }
+
+/// Whether the name is one of those asked for; nothing: none was.
+std::optional<bool> filtered(const std::string& name) {
+  const std::string filter = benchmark::GetBenchmarkFilter();
+  if (filter.empty()) return std::nullopt;
+  return std::regex_search(name, std::regex(filter, std::regex::extended));
+}
 
 /// Whether the entry belongs to the run that was asked for.
 bool chosen(const entry& e, const settings& s) {
   using bench::verbs;
   using bench::work;
   const bench::cell& c = e.where;
-  if (const std::string filter = benchmark::GetBenchmarkFilter(); !filter.empty()) {
-    return std::regex_search(name_of(e), std::regex(filter, std::regex::extended));
-  }
-  const bool main = c.capacity == bench::main_capacity;
+  if (const auto asked = filtered(name_of(e))) return *asked;
+  const bool main = c.capacity == bench::main_capacity || c.capacity == bench::unbounded;
   const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
   const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
   if (s.pairs) return main && even && c.how == verbs::trying;
@@ -140,6 +149,14 @@ std::vector<contest> chosen_contests(const bench::suite& all, const settings& s)
   std::sort(contests.begin(), contests.end(),
             [&](const contest& a, const contest& b) { return key(a) < key(b); });
   return contests;
+}
+
+std::vector<burst_series> chosen_bursts(const bench::suite& all, const settings& s) {
+  std::vector<burst_series> bursts;
+  for (const bench::burst_entry& e : all.bursts) {
+    if (filtered(name_of(e)).value_or(!s.pairs)) bursts.push_back({&e, {}});
+  }
+  return bursts;
 }
 
 /// Takes what Google Benchmark has measured.
@@ -230,12 +247,14 @@ class neighbours {
       r.all += ticks;
       if (i != 3 && i != 4) r.busy += ticks;
     }
-    rusage self{};
-    getrusage(RUSAGE_SELF, &self);
     const auto seconds = [](const timeval& t) {
       return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
     };
-    r.ours = (seconds(self.ru_utime) + seconds(self.ru_stime)) * static_cast<double>(sysconf(_SC_CLK_TCK));
+    for (const auto who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+      rusage used{};
+      getrusage(who, &used);
+      r.ours += (seconds(used.ru_utime) + seconds(used.ru_stime)) * static_cast<double>(sysconf(_SC_CLK_TCK));
+    }
     return r;
   }
   reading begin_ = read();
@@ -247,7 +266,7 @@ void measure(std::vector<contest>& contests, const settings& s) {
   std::mt19937 random(std::random_device{}());
   std::vector<contest*> cells;
   for (contest& c : contests) cells.push_back(&c);
-  for (std::size_t round = 0; round <= s.rounds; ++round) {
+  for (std::size_t round = 0; round <= s.rounds && !cells.empty(); ++round) {
     std::shuffle(cells.begin(), cells.end(), random);
     std::size_t done = 0;
     if (!terminal) fmt::print(stderr, "round {} of {}\n", round, s.rounds);
@@ -272,6 +291,26 @@ void measure(std::vector<contest>& contests, const settings& s) {
   if (terminal) fmt::print(stderr, "\r\033[K");
 }
 
+// why before all else: what the children start with is then small, and no thread has been there.
+void measure(std::vector<burst_series>& bursts, const settings& s) {
+  constexpr std::size_t enough = 7;
+  std::mt19937 random(std::random_device{}());
+  std::vector<burst_series*> turn;
+  for (burst_series& b : bursts) turn.push_back(&b);
+  for (std::size_t round = 1; round <= std::min(s.rounds, enough) && !bursts.empty(); ++round) {
+    fmt::print(stderr, "burst {} of {}\n", round, std::min(s.rounds, enough));
+    std::shuffle(turn.begin(), turn.end(), random);
+    for (burst_series* b : turn) {
+      try {
+        b->rounds.push_back(b->who->sample(bench::burst_items));
+      } catch (const std::exception& e) {
+        fmt::print(stderr, "millrace_bench: {}: {}\n", name_of(*b->who), e.what());
+        std::exit(1);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -280,6 +319,7 @@ int main(int argc, char** argv) {
   bench::suite all;
   bench::add_mpmc_queue(all);
   bench::add_spsc_queue(all);
+  bench::add_unbounded_queue(all);
   bench::add_channel(all);
   bench::add_vyukov_ring(all);
   bench::add_two_word_rings(all);
@@ -291,21 +331,23 @@ int main(int argc, char** argv) {
   bench::add_tbb(all);
   bench::add_standard(all);
 
-  std::vector<contest> contests = chosen_contests(all, s);
-  if (contests.empty()) refuse("nothing matches");
+  bench::results r{chosen_contests(all, s), chosen_bursts(all, s)};
+  if (r.contests.empty() && r.bursts.empty()) refuse("nothing matches");
   if (s.list) {
-    for (const contest& c : contests) {
+    for (const contest& c : r.contests) {
       for (const series& x : c.all) fmt::print("{}\n", name_of(*x.who));
     }
+    for (const burst_series& b : r.bursts) fmt::print("{}\n", name_of(*b.who));
     return 0;
   }
   const neighbours others;
-  measure(contests, s);
+  measure(r.bursts, s);
+  measure(r.contests, s);
 
   const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());
-  print_tables(contests, all, c);
-  if (!s.json.empty() && !write_json(s.json, contests)) refuse(fmt::format("cannot write {}", s.json));
-  if (!s.page.empty() && !write_page(s.page, contests, all, c))
+  print_tables(r, all, c);
+  if (!s.json.empty() && !write_json(s.json, r)) refuse(fmt::format("cannot write {}", s.json));
+  if (!s.page.empty() && !write_page(s.page, r, all, c))
     refuse(fmt::format("no page with result marks: {}", s.page));
   return 0;
 }

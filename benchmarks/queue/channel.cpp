@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "millrace/queue/spsc_queue.hpp"
+#include "millrace/queue/unbounded_queue.hpp"
 #include "support/suite.hpp"
 
 namespace {
@@ -32,6 +33,11 @@ void bench::add_channel(suite& s) {
   s.add<channel<word, millrace::spsc_queue<word>>>(single, role::variant);
   s.add<channel<block, millrace::spsc_queue<block>>>(single, role::variant);
   s.add<channel<pointer, millrace::spsc_queue<pointer>>>(single, role::variant);
+
+  const char* endless = "millrace::channel over unbounded_queue";
+  s.add_unbounded<channel<word, millrace::unbounded_queue<word>>>(endless, role::ours);
+  s.add_unbounded<channel<block, millrace::unbounded_queue<block>>>(endless, role::ours);
+  s.add_unbounded<channel<pointer, millrace::unbounded_queue<pointer>>>(endless, role::ours);
 
   const std::vector<std::string> rivals{"moodycamel::BlockingConcurrentQueue", "mutex and deque"};
   for (const char* who : {"1P1C", "2P2C", "4P4C", "1P4C", "4P1C"}) {

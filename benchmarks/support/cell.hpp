@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstddef>
+#include <limits>
 #include <string>
 
 namespace bench {
@@ -26,11 +27,18 @@ struct shape {
   auto operator<=>(const shape&) const = default;
 };
 
+/// In place of a capacity: there is none, and a push is never refused.
+inline constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
+/// The places that a queue without a limit is asked to begin with.
+inline constexpr std::size_t first_places = 64;
+
 struct cell {
   verbs how;
   const char* item;
   std::size_t capacity;
   shape who;
+
+  [[nodiscard]] std::size_t places() const { return capacity == unbounded ? first_places : capacity; }
 };
 
 inline constexpr std::size_t batch_size = 32;
@@ -56,7 +64,8 @@ inline std::string to_string(const shape& s) {
 
 /// The cells that stand in one table.
 inline std::string table_of(const cell& c) {
-  return std::string(to_string(c.how)) + "/" + c.item + "/" + std::to_string(c.capacity);
+  const std::string capacity = c.capacity == unbounded ? "unbounded" : std::to_string(c.capacity);
+  return std::string(to_string(c.how)) + "/" + c.item + "/" + capacity;
 }
 inline std::string to_string(const cell& c) { return table_of(c).append("/").append(to_string(c.who)); }
 

@@ -1,5 +1,5 @@
 // The workloads, the same text for every contender. A contender is a class with `value_type`, a constructor from
-// a capacity and, as far as it has them, the verbs
+// a capacity (of a queue without a limit, from the places to begin with) and, as far as it has them, the verbs
 //
 //   bool try_push(T&&)   bool try_pop(T&)                    false: full, empty; the argument keeps its value
 //   void push(T&&)       void pop(T&)                        wait in the queue's own way
@@ -152,8 +152,8 @@ inline std::uint64_t rounded_items(const cell& c, std::uint64_t items) {
 template <verbs How, class Q>
 double sample(const cell& c, std::uint64_t items) {
   using hand = hands<How, Q>;
-  const auto there = std::make_unique<Q>(c.capacity);
-  const auto back = c.who.what == work::ping_pong ? std::make_unique<Q>(c.capacity) : nullptr;
+  const auto there = std::make_unique<Q>(c.places());
+  const auto back = c.who.what == work::ping_pong ? std::make_unique<Q>(c.places()) : nullptr;
   bodies all;
   const auto put_then_get = [items](Q& to, Q& from) {
     return [items, &to, &from](tally& mine) {

@@ -56,7 +56,24 @@ std::string outcome_of(const verdict& v) {
   return percent < 1 ? "missed by less than 1 %" : fmt::format("missed by {:.0f} %", percent);
 }
 
-std::string page(const std::vector<contest>& contests, const suite& s, const circumstances& c) {
+std::string burst_title(const burst_series& any) {
+  return fmt::format("A burst of {} million 8-byte items, {} rounds", burst_items / 1'000'000,
+                     any.rounds.size());
+}
+
+/// Whether ours takes as little memory as it should, in words; empty: ours was not measured.
+std::string burst_verdict(const std::vector<burst_series>& bursts, const suite& s) {
+  for (const burst_series& b : bursts) {
+    if (b.who->as != role::ours) continue;
+    const double bytes = b.peak_bytes_an_item();
+    return fmt::format("{}: {:.1f} bytes an item at the peak, at most {:.1f} is the target: {}", b.who->name,
+                       bytes, s.burst_bytes_at_most, bytes <= s.burst_bytes_at_most ? "met" : "missed");
+  }
+  return {};
+}
+
+std::string page(const results& all, const suite& s, const circumstances& c) {
+  const std::vector<contest>& contests = all.contests;
   std::string out;
   auto to = std::back_inserter(out);
   fmt::format_to(to, "{}; {}; {}{}.\n`{}`: {} rounds.\n\n", c.machine, c.compiler, c.date, others(c),
@@ -109,6 +126,20 @@ std::string page(const std::vector<contest>& contests, const suite& s, const cir
     }
     fmt::format_to(to, "\n");
   }
+  if (!all.bursts.empty()) {
+    fmt::format_to(to, "\n### burst/8B\n\n{}: one thread pushes all of them, then pops all. Medians.\n\n",
+                   burst_title(all.bursts.front()));
+    fmt::format_to(to,
+                   "| | push, ns | drain, ns | peak, bytes an item | left after the drain, MB |\n"
+                   "|---|---|---|---|---|\n");
+    for (const burst_series& b : all.bursts) {
+      fmt::format_to(to, "| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} |\n", b.who->name,
+                     b.median(&burst_costs::push_ns), b.median(&burst_costs::drain_ns),
+                     b.peak_bytes_an_item(), b.megabytes_left());
+    }
+    const std::string reached = burst_verdict(all.bursts, s);
+    if (!reached.empty()) fmt::format_to(to, "\n{}.\n", reached);
+  }
   for (const std::string& note : s.notes)
     fmt::format_to(to, "\nNot compared, as it was not there: {}.\n", note);
   return out;
@@ -137,7 +168,8 @@ circumstances here_and_now(const std::string& command, std::size_t rounds, doubl
   return c;
 }
 
-void print_tables(const std::vector<contest>& contests, const suite& s, const circumstances& c) {
+void print_tables(const results& all, const suite& s, const circumstances& c) {
+  const std::vector<contest>& contests = all.contests;
   fmt::print("{}; {}; {}{}\n", c.machine, c.compiler, c.date, others(c));
   fmt::print(
       "{} rounds. ns: nanoseconds an item (a round trip in ping-pong, a push and a pop in single), median "
@@ -163,7 +195,18 @@ void print_tables(const std::vector<contest>& contests, const suite& s, const ci
     }
   }
 
+  if (!all.bursts.empty()) {
+    fmt::print("\n{}: push, drain, most memory, memory left\n", burst_title(all.bursts.front()));
+  }
+  for (const burst_series& b : all.bursts) {
+    fmt::print("{} {:<50} {:>8.1f} ns {:>8.1f} ns {:>8.1f} bytes an item {:>8.1f} MB\n",
+               b.who->as == role::ours ? '*' : ' ', b.who->name, b.median(&burst_costs::push_ns),
+               b.median(&burst_costs::drain_ns), b.peak_bytes_an_item(), b.megabytes_left());
+  }
+  const std::string burst = burst_verdict(all.bursts, s);
+
   const std::vector<verdict> goals = verdicts(contests, s);
+  if (!burst.empty()) fmt::print("{}\n", burst);
   if (!goals.empty()) fmt::print("\nTargets: times the throughput of the best rival\n");
   for (const verdict& v : goals) {
     fmt::print("  {:<26} {:>5.2f} ({:.2f} - {:.2f})  target {:.1f}  {:<16} best rival: {}", v.goal->cell,
@@ -178,8 +221,7 @@ void print_tables(const std::vector<contest>& contests, const suite& s, const ci
   for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
 }
 
-bool write_page(const std::string& path, const std::vector<contest>& contests, const suite& s,
-                const circumstances& c) {
+bool write_page(const std::string& path, const results& all, const suite& s, const circumstances& c) {
   const std::string begin = "<!-- results: begin -->\n";
   const std::string end = "<!-- results: end -->";
   std::ifstream in(path);
@@ -188,11 +230,11 @@ bool write_page(const std::string& path, const std::vector<contest>& contests, c
   const std::size_t to = old.find(end);
   if (from == std::string::npos || to == std::string::npos || to < from) return false;
   std::ofstream out(path);
-  out << old.substr(0, from + begin.size()) << page(contests, s, c) << old.substr(to);
+  out << old.substr(0, from + begin.size()) << page(all, s, c) << old.substr(to);
   return out.good();
 }
 
-bool write_json(const std::string& path, const std::vector<contest>& contests) {
+bool write_json(const std::string& path, const results& all) {
   using run = benchmark::BenchmarkReporter::Run;
   std::ofstream out(path);
   benchmark::JSONReporter json;
@@ -200,7 +242,7 @@ bool write_json(const std::string& path, const std::vector<contest>& contests) {
   json.SetErrorStream(&out);
   json.ReportContext(benchmark::BenchmarkReporter::Context());
   std::int64_t family = 0;
-  for (const contest& k : contests) {
+  for (const contest& k : all.contests) {
     for (const series& x : k.all) {
       std::vector<run> runs;
       run r;
@@ -229,6 +271,26 @@ bool write_json(const std::string& path, const std::vector<contest>& contests) {
       runs.push_back(r);
       json.ReportRuns(runs);
     }
+  }
+  for (const burst_series& b : all.bursts) {
+    run r;
+    r.run_name.function_name = "burst/8B/" + b.who->name;
+    r.family_index = family++;
+    r.per_family_instance_index = 0;
+    r.time_unit = benchmark::kNanosecond;
+    r.repetitions = static_cast<std::int64_t>(b.rounds.size());
+    r.run_type = run::RT_Aggregate;
+    r.aggregate_name = "median";
+    r.aggregate_unit = benchmark::kTime;
+    r.iterations = static_cast<benchmark::IterationCount>(burst_items);
+    const double push = b.median(&burst_costs::push_ns);
+    const double drain = b.median(&burst_costs::drain_ns);
+    r.real_accumulated_time = (push + drain) * 1e-9 * static_cast<double>(r.iterations);
+    r.counters["push_ns"] = benchmark::Counter(push);
+    r.counters["drain_ns"] = benchmark::Counter(drain);
+    r.counters["peak_bytes_an_item"] = benchmark::Counter(b.peak_bytes_an_item());
+    r.counters["megabytes_left"] = benchmark::Counter(b.megabytes_left());
+    json.ReportRuns({r});
   }
   json.Finalize();
   out << '\n';

@@ -18,15 +18,20 @@ struct circumstances {
 };
 [[nodiscard]] circumstances here_and_now(const std::string& command, std::size_t rounds, double others);
 
-/// Every contender of every cell, then the targets.
-void print_tables(const std::vector<contest>& contests, const suite& s, const circumstances& c);
+struct results {
+  std::vector<contest> contests;
+  std::vector<burst_series> bursts;
+};
+
+/// Every contender of every cell, the bursts, then the targets.
+void print_tables(const results& all, const suite& s, const circumstances& c);
 
 /// Replaces what stands between the two marks of the bench page. False: no such file, or no marks.
-[[nodiscard]] bool write_page(const std::string& path, const std::vector<contest>& contests, const suite& s,
+[[nodiscard]] bool write_page(const std::string& path, const results& all, const suite& s,
                               const circumstances& c);
 
 /// One entry a round and contender, and for each contender an aggregate "median" with the counters `q1`, `q3`
-/// and, where there is one of ours, `ours_is_faster`. False: the file cannot be written.
-[[nodiscard]] bool write_json(const std::string& path, const std::vector<contest>& contests);
+/// and, where there is one of ours, `ours_is_faster`; of a burst one entry, whose counters say all. False: the file cannot be written.
+[[nodiscard]] bool write_json(const std::string& path, const results& all);
 
 }  // namespace bench

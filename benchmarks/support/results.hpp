@@ -58,6 +58,22 @@ inline spread ratio(const series& a, const series& b) {
   return spread_of(ratios);
 }
 
+/// One contender's bursts, round by round.
+struct burst_series {
+  const burst_entry* who;
+  std::vector<burst_costs> rounds;
+
+  [[nodiscard]] double median(double burst_costs::* of) const {
+    std::vector<double> values;
+    for (const burst_costs& c : rounds) values.push_back(c.*of);
+    return quantile(values, 0.5);
+  }
+  [[nodiscard]] double peak_bytes_an_item() const {
+    return median(&burst_costs::peak) / static_cast<double>(burst_items);
+  }
+  [[nodiscard]] double megabytes_left() const { return median(&burst_costs::left) * 1e-6; }
+};
+
 struct verdict {
   const target* goal;
   const contest* in;

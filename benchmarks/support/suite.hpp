@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "support/burst.hpp"
 #include "support/cell.hpp"
 #include "support/drive.hpp"
 #include "support/items.hpp"
@@ -28,6 +30,12 @@ struct entry {
   std::string name;
   role as;
   double (*sample)(const cell&, std::uint64_t items);
+};
+
+struct burst_entry {
+  std::string name;
+  role as;
+  burst_costs (*sample)(std::uint64_t items);
 };
 
 struct target {
@@ -51,18 +59,13 @@ class suite {
       if constexpr (requires { Q::holds(capacity); }) {
         if (!Q::holds(capacity)) continue;
       }
-      const auto enter = [&](verbs how, shape who, auto* sample) {
-        entries.push_back({{how, item<T>::name, capacity, who}, name, as, sample});
-      };
+      const auto enter = entering<T>(capacity, name, as);
       if constexpr (tries<Q>) {
         constexpr verbs how = one_to_one<Q> ? verbs::one_each : verbs::trying;
         enter(how, {work::single}, sample<how, Q>);
         for_shapes<Q>([&](shape who) { enter(how, who, sample<how, Q>); });
         if constexpr (!one_to_one<Q>) {
-          for (unsigned pairs = 3; pairs <= most_pairs; ++pairs) {
-            if (capacity == main_capacity && pairs != 4)
-              enter(how, {work::crowd, pairs, pairs}, sample<how, Q>);
-          }
+          if (capacity == main_capacity) for_more_pairs([&](shape who) { enter(how, who, sample<how, Q>); });
         }
       }
       if constexpr (blocks<Q>) {
@@ -76,14 +79,39 @@ class suite {
     }
   }
 
+  /// Enters `Q`, which grows as needed, in the cells without a limit that its verbs allow, and in the burst.
+  template <class Q>
+  void add_unbounded(const char* name, role as) {
+    using T = typename Q::value_type;
+    const auto enter = entering<T>(unbounded, name, as);
+    if constexpr (tries<Q>) {
+      enter(verbs::trying, {work::single}, sample<verbs::trying, Q>);
+      for_shapes<Q>([&](shape who) { enter(verbs::trying, who, sample<verbs::trying, Q>); });
+      for_more_pairs([&](shape who) { enter(verbs::trying, who, sample<verbs::trying, Q>); });
+      if constexpr (std::is_same_v<T, word>) bursts.push_back({name, as, burst<Q>});
+    }
+    if constexpr (blocks<Q>) {
+      for_shapes<Q>([&](shape who) { enter(verbs::blocking, who, sample<verbs::blocking, Q>); });
+    }
+  }
+
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
 
   std::vector<entry> entries;
+  std::vector<burst_entry> bursts;
   std::vector<target> targets;
+  double burst_bytes_at_most = 0;  // an item, for ours
   std::vector<std::string> notes;
 
  private:
+  template <class T>
+  auto entering(std::size_t capacity, const char* name, role as) {
+    return [=, this](verbs how, shape who, double (*sample)(const cell&, std::uint64_t)) {
+      entries.push_back({{how, item<T>::name, capacity, who}, name, as, sample});
+    };
+  }
+
   template <class Q, class F>
   static void for_shapes(F enter) {
     enter({work::ping_pong});
@@ -95,11 +123,18 @@ class suite {
       enter({work::crowd, 4, 1});
     }
   }
+  template <class F>
+  static void for_more_pairs(F enter) {
+    for (unsigned pairs = 3; pairs <= most_pairs; ++pairs) {
+      if (pairs != 4) enter({work::crowd, pairs, pairs});
+    }
+  }
 };
 
 // One function a file of queue/ and alternatives/.
 void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
+void add_unbounded_queue(suite&);
 void add_channel(suite&);
 void add_vyukov_ring(suite&);
 void add_two_word_rings(suite&);

@@ -1,5 +1,5 @@
-// boost::lockfree. Its queue takes only trivial types, so a pointer travels raw; `bounded_push` keeps it within
-// the nodes that were allocated beforehand.
+// boost::lockfree. Its queue takes only trivial types, so a pointer travels raw. `bounded_push` keeps it within
+// the nodes that were allocated beforehand; where there is no limit, `push` allocates more.
 #include "support/suite.hpp"
 
 #if __has_include(<boost/lockfree/queue.hpp>) && __has_include(<boost/lockfree/spsc_queue.hpp>)
@@ -11,38 +11,45 @@
 
 namespace {
 
-template <class T>
+template <class T, bool Grows>
 class nodes {
  public:
   using value_type = T;
   explicit nodes(std::size_t capacity) : queue_(capacity) {}
-  bool try_push(T&& v) { return queue_.bounded_push(v); }
+  bool try_push(T&& v) { return Grows ? queue_.push(v) : queue_.bounded_push(v); }
   bool try_pop(T& v) { return queue_.pop(v); }
 
  private:
   boost::lockfree::queue<T> queue_;
 };
 
-template <>
-class nodes<bench::pointer> {
+template <bool Grows>
+class nodes<bench::pointer, Grows> {
+  using raw = bench::pointer::pointer;
+
  public:
   using value_type = bench::pointer;
-  explicit nodes(std::size_t capacity) : queue_(capacity) {}
+  explicit nodes(std::size_t capacity) : raw_(capacity) {}
   bool try_push(bench::pointer&& v) {
-    if (!queue_.bounded_push(v.get())) return false;
+    if (!raw_.try_push(v.get())) return false;
     static_cast<void>(v.release());
     return true;
   }
   bool try_pop(bench::pointer& v) {
-    bench::pointer::pointer raw;
-    if (!queue_.pop(raw)) return false;
-    v.reset(raw);
+    raw p;
+    if (!raw_.try_pop(p)) return false;
+    v.reset(p);
     return true;
   }
 
  private:
-  boost::lockfree::queue<bench::pointer::pointer> queue_;
+  nodes<raw, Grows> raw_;
 };
+
+template <class T>
+using bounded = nodes<T, false>;
+template <class T>
+using growing = nodes<T, true>;
 
 template <class T>
 class ring {
@@ -61,9 +68,12 @@ class ring {
 
 void bench::add_boost(suite& s) {
   const char* name = "boost::lockfree::queue";
-  s.add<nodes<word>>(name, role::lock_free_peer);
-  s.add<nodes<block>>(name, role::lock_free_peer);
-  s.add<nodes<pointer>>(name, role::lock_free_peer);
+  s.add<bounded<word>>(name, role::lock_free_peer);
+  s.add<bounded<block>>(name, role::lock_free_peer);
+  s.add<bounded<pointer>>(name, role::lock_free_peer);
+  s.add_unbounded<growing<word>>(name, role::lock_free_peer);
+  s.add_unbounded<growing<block>>(name, role::lock_free_peer);
+  s.add_unbounded<growing<pointer>>(name, role::lock_free_peer);
   s.add<ring<word>>("boost::lockfree::spsc_queue", role::lock_free_peer);
   s.add<ring<block>>("boost::lockfree::spsc_queue", role::lock_free_peer);
 }

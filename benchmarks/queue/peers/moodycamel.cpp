@@ -60,6 +60,9 @@ void bench::add_moodycamel(suite& s) {
   s.add<plain<word>>(name, role::lock_free_peer);
   s.add<plain<block>>(name, role::lock_free_peer);
   s.add<plain<pointer>>(name, role::lock_free_peer);
+  s.add_unbounded<plain<word>>(name, role::lock_free_peer);
+  s.add_unbounded<plain<block>>(name, role::lock_free_peer);
+  s.add_unbounded<plain<pointer>>(name, role::lock_free_peer);
   const char* no_growth = "moodycamel::ConcurrentQueue, try_enqueue";
   s.add<bounded<word>>(no_growth, role::lock_free_peer);
   s.add<bounded<block>>(no_growth, role::lock_free_peer);
@@ -67,6 +70,9 @@ void bench::add_moodycamel(suite& s) {
   s.add<blocking<word>>(waits, role::peer);
   s.add<blocking<block>>(waits, role::peer);
   s.add<blocking<pointer>>(waits, role::peer);
+  s.add_unbounded<blocking<word>>(waits, role::peer);
+  s.add_unbounded<blocking<block>>(waits, role::peer);
+  s.add_unbounded<blocking<pointer>>(waits, role::peer);
 }
 #else
 void bench::add_moodycamel(suite& s) { s.missing("moodycamel::ConcurrentQueue: libconcurrentqueue-dev"); }

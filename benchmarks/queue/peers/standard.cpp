@@ -57,6 +57,12 @@ class mutex_queue {
   std::deque<T> items_;
 };
 
+template <class T>
+class growing : public mutex_queue<T> {
+ public:
+  explicit growing(std::size_t) : mutex_queue<T>(bench::unbounded) {}
+};
+
 }  // namespace
 
 void bench::add_standard(suite& s) {
@@ -64,4 +70,7 @@ void bench::add_standard(suite& s) {
   s.add<mutex_queue<word>>(name, role::peer);
   s.add<mutex_queue<block>>(name, role::peer);
   s.add<mutex_queue<pointer>>(name, role::peer);
+  s.add_unbounded<growing<word>>(name, role::peer);
+  s.add_unbounded<growing<block>>(name, role::peer);
+  s.add_unbounded<growing<pointer>>(name, role::peer);
 }

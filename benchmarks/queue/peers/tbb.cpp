@@ -23,6 +23,21 @@ class bounded {
   tbb::concurrent_bounded_queue<T> queue_;
 };
 
+template <class T>
+class growing {
+ public:
+  using value_type = T;
+  explicit growing(std::size_t) {}
+  bool try_push(T&& v) {
+    queue_.push(std::move(v));
+    return true;
+  }
+  bool try_pop(T& v) { return queue_.try_pop(v); }
+
+ private:
+  tbb::concurrent_queue<T> queue_;
+};
+
 }  // namespace
 
 void bench::add_tbb(suite& s) {
@@ -30,7 +45,13 @@ void bench::add_tbb(suite& s) {
   s.add<bounded<word>>(name, role::peer);
   s.add<bounded<block>>(name, role::peer);
   s.add<bounded<pointer>>(name, role::peer);
+  const char* endless = "tbb::concurrent_queue";
+  s.add_unbounded<growing<word>>(endless, role::peer);
+  s.add_unbounded<growing<block>>(endless, role::peer);
+  s.add_unbounded<growing<pointer>>(endless, role::peer);
 }
 #else
-void bench::add_tbb(suite& s) { s.missing("tbb::concurrent_bounded_queue: libtbb-dev"); }
+void bench::add_tbb(suite& s) {
+  s.missing("tbb::concurrent_bounded_queue, tbb::concurrent_queue: libtbb-dev");
+}
 #endif

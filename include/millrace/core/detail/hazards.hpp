@@ -124,12 +124,12 @@ class guard {
   MILLRACE_INLINE guard()
       : slot_(home::mine() != nullptr && home::mine()->guards.load(std::memory_order_relaxed) == nullptr
                   ? home::mine()
-                  : &home::take()) {}
+                  : &borrow()) {}
   guard(const guard&) = delete;
   guard& operator=(const guard&) = delete;
   MILLRACE_INLINE ~guard() {
     let_go();
-    if (slot_ != home::mine()) home::all().give_back(*slot_);
+    if (slot_ != home::mine()) give_back(*slot_);
   }
 
   /// What `from` points to, which stays until let_go(), another protect(), or the end.
@@ -147,6 +147,11 @@ class guard {
   MILLRACE_INLINE void let_go() noexcept { slot_->guards.store(nullptr, std::memory_order_release); }
 
  private:
+  // why: out of line, as they are needed once a thread, and in operations inside operations; in line they make a verb
+  // so large that it is not taken into its caller any more.
+  [[nodiscard]] static MILLRACE_NOINLINE typename home::slot& borrow() { return home::take(); }
+  static MILLRACE_NOINLINE void give_back(typename home::slot& s) noexcept { home::all().give_back(s); }
+
   typename home::slot* const slot_;
 };
 
