@@ -4,7 +4,9 @@
 #include <atomic>
 #include <barrier>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <set>
 #include <thread>
 #include <type_traits>
@@ -218,4 +220,23 @@ TEST_CASE("entropy differs between threads") {
   }
   for (auto& t : threads) t.join();
   CHECK(std::set<std::uint32_t>(bits.begin(), bits.end()).size() == n);
+}
+
+TEST_CASE("random numbers below n: every one comes, about as often, and not in turns") {
+  constexpr std::size_t n = 7;
+  constexpr int draws = 70'000;
+  std::vector<int> times(n);
+  int ascending = 0;
+  std::size_t before = 0;
+  for (int i = 0; i < draws; ++i) {
+    const std::size_t r = std_sync::random_below(n);
+    REQUIRE(r < n);
+    ++times[r];
+    ascending += r == (before + 1) % n;
+    before = r;
+  }
+  for (const int t : times)
+    CHECK(std::abs(t - draws / static_cast<int>(n)) < 600);  // six standard deviations
+  CHECK(std::abs(ascending - draws / static_cast<int>(n)) < 600);
+  CHECK(std_sync::random_below(1) == 0);
 }

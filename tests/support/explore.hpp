@@ -925,6 +925,9 @@ struct sync {
   }
   static bool spinning_helps() { return false; }
   static std::uint32_t entropy() { return 1; }
+  static std::size_t random_below(std::size_t n) {
+    return detail::now().choose(static_cast<std::uint32_t>(n));
+  }
 
   static std::int64_t& time() {
     static std::int64_t t = 0;

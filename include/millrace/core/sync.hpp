@@ -17,6 +17,7 @@
 //   unpark(word)        wakes one thread parked on `word`; never reads through the reference
 //   spinning_helps()    whether another thread can run while this one spins
 //   entropy()           a few bits that differ between threads
+//   random_below(n)     a number from 0 to n - 1, n > 0; fair, not secret
 //
 // Use it when : you write a concurrent component, or a policy to test one under.
 // Use instead : the queues and channels; users of those need nothing from here.
@@ -38,6 +39,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "millrace/core/config.hpp"
@@ -268,6 +270,16 @@ struct std_sync {
     const char here = 0;
     const auto address = reinterpret_cast<std::uintptr_t>(&here);
     return static_cast<std::uint32_t>((address >> 4) * 0x9E3779B1u);
+  }
+
+  static std::size_t random_below(std::size_t n) noexcept {
+    // xorshift64 (G. Marsaglia, Xorshift RNGs, 2003)
+    static thread_local std::uint64_t state = 0;
+    if (state == 0) state = (std::uint64_t{entropy()} << 32) | 0x9E3779B9u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return static_cast<std::size_t>((state >> 11) % n);
   }
 
  private:

@@ -51,6 +51,11 @@
 namespace millrace {
 inline namespace v0 {
 
+namespace detail {
+template <class Channel>
+struct ends_of;
+}
+
 /// Where a backlog begins to be much, and where it is little again: 0 <= low < high.
 struct watermarks {
   std::size_t high;
@@ -239,6 +244,8 @@ class channel {
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
 
  private:
+  friend detail::ends_of<channel>;
+
   static auto into(T& out) noexcept {
     static_assert(std::is_move_assignable_v<T>,
                   "channel: this T cannot be assigned to; use the pop that returns it");

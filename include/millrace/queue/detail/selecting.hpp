@@ -1,0 +1,346 @@
+// What a select does: one place in the line of each of its channels, all behind the same gate.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/gate.hpp"
+#include "millrace/core/event_count.hpp"
+#include "millrace/core/outcome.hpp"
+#include "millrace/core/sync.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+/// What a channel shows to who waits at one of its ends in a way of its own. Its friend.
+template <class Channel>
+struct ends_of {
+  static auto& to_pop(Channel& c) noexcept { return c.not_empty_.events; }
+  static auto& to_push(Channel& c) noexcept { return c.lane_.not_full.events; }
+  template <class Receive>
+  static outcome pop(Channel& c, Receive&& receive) {
+    return c.pop_now(receive);
+  }
+  template <class Value>
+  static outcome push(Channel& c, Value&& value) {
+    return c.lane_.push_now(std::forward<Value>(value));
+  }
+};
+
+// A case is tried with attempt(i), i < size(), which is true if that was done; line(i) is where to wait for it. After a
+// successful attempt conclude() calls the handler.
+
+template <class Channel, class Handler>
+class pop_case {
+ public:
+  using sync = typename Channel::queue_type::sync_type;
+  static constexpr std::size_t alternatives = 1;
+
+  pop_case(Channel& from, Handler& handler) : from_(from), handler_(handler) {}
+  [[nodiscard]] std::size_t size() const noexcept { return 1; }
+  [[nodiscard]] auto& line(std::size_t) const noexcept { return ends_of<Channel>::to_pop(from_); }
+  bool attempt(std::size_t) {
+    return ends_of<Channel>::pop(from_, [&](auto&& value) { value_.emplace(std::move(value)); }) !=
+           outcome::empty;
+  }
+  decltype(auto) conclude() { return std::forward<Handler>(handler_)(std::move(value_)); }
+
+ private:
+  Channel& from_;
+  std::remove_reference_t<Handler>& handler_;
+  std::optional<typename Channel::value_type> value_;
+};
+
+template <class Channel, class Handler>
+class pop_any_case {
+ public:
+  using sync = typename Channel::queue_type::sync_type;
+  static constexpr std::size_t alternatives = 0;  // as many as there are
+
+  pop_any_case(std::span<Channel* const> from, Handler& handler) : from_(from), handler_(handler) {}
+  [[nodiscard]] std::size_t size() const noexcept { return from_.size(); }
+  [[nodiscard]] auto& line(std::size_t i) const noexcept { return ends_of<Channel>::to_pop(*from_[i]); }
+  bool attempt(std::size_t i) {
+    chosen_ = i;
+    return ends_of<Channel>::pop(*from_[i], [&](auto&& value) { value_.emplace(std::move(value)); }) !=
+           outcome::empty;
+  }
+  decltype(auto) conclude() { return std::forward<Handler>(handler_)(chosen_, std::move(value_)); }
+
+ private:
+  std::span<Channel* const> from_;
+  std::remove_reference_t<Handler>& handler_;
+  std::size_t chosen_ = 0;
+  std::optional<typename Channel::value_type> value_;
+};
+
+template <class Channel, class Value, class Handler>
+class push_case {
+ public:
+  using sync = typename Channel::queue_type::sync_type;
+  static constexpr std::size_t alternatives = 1;
+
+  push_case(Channel& to, std::remove_reference_t<Value>& value, Handler& handler)
+      : to_(to), value_(value), handler_(handler) {}
+  [[nodiscard]] std::size_t size() const noexcept { return 1; }
+  [[nodiscard]] auto& line(std::size_t) const noexcept { return ends_of<Channel>::to_push(to_); }
+  bool attempt(std::size_t) {
+    result_ = ends_of<Channel>::push(to_, static_cast<Value&&>(value_));
+    return result_ != outcome::full;
+  }
+  decltype(auto) conclude() { return std::forward<Handler>(handler_)(result_); }
+
+ private:
+  Channel& to_;
+  std::remove_reference_t<Value>& value_;
+  std::remove_reference_t<Handler>& handler_;
+  outcome result_ = outcome::full;
+};
+
+/// Neither deadline nor default can be attempted: they come when nothing else did.
+struct last_resort {
+  using sync = void;
+  static constexpr std::size_t alternatives = 0;
+  [[nodiscard]] std::size_t size() const noexcept { return 0; }
+};
+
+template <class Clock, class Handler>
+struct deadline_case : last_resort {
+  static constexpr bool is_deadline = true;
+  deadline_case(clock_ref<Clock> c, typename Clock::time_point d, Handler& h)
+      : clock(c), deadline(d), handler(h) {}
+  decltype(auto) conclude() { return std::forward<Handler>(handler)(); }
+
+  MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock;
+  typename Clock::time_point deadline;
+  std::remove_reference_t<Handler>& handler;
+};
+
+template <class Handler>
+struct default_case : last_resort {
+  static constexpr bool is_default = true;
+  explicit default_case(Handler& h) : handler(h) {}
+  decltype(auto) conclude() { return std::forward<Handler>(handler)(); }
+
+  std::remove_reference_t<Handler>& handler;
+};
+
+template <class Case>
+concept waits_with_limit = requires { requires Case::is_deadline; };
+template <class Case>
+concept never_waits = requires { requires Case::is_default; };
+template <class Case>
+concept of_channels = !waits_with_limit<Case> && !never_waits<Case>;
+
+template <class... Results>
+struct common_result {
+  using type = std::common_type_t<Results...>;
+};
+template <class... Results>
+  requires(std::is_void_v<Results> || ...)
+struct common_result<Results...> {
+  using type = void;
+};
+
+template <class... Cases>
+struct sync_of {
+  using type = std_sync;  // no channel among them
+};
+template <class Case, class... Others>
+struct sync_of<Case, Others...> {
+  using type = typename sync_of<Others...>::type;
+};
+template <of_channels Case, class... Others>
+struct sync_of<Case, Others...> {
+  using type = typename Case::sync;
+};
+
+template <class... Cases>
+class selection {
+  static constexpr std::size_t deadlines = (std::size_t{waits_with_limit<Cases>} + ...);
+  static constexpr std::size_t defaults = (std::size_t{never_waits<Cases>} + ...);
+  static_assert(deadlines <= 1, "select: one after or until at the most");
+  static_assert(defaults <= 1, "select: one otherwise at the most");
+  static_assert(deadlines + defaults <= 1,
+                "select: with otherwise it never waits, and a limit has no meaning");
+
+  using sync = typename sync_of<Cases...>::type;
+  using returned = typename common_result<decltype(std::declval<Cases&>().conclude())...>::type;
+  using line = basic_event_count<sync>;
+
+ public:
+  explicit selection(Cases&... cases) : cases_(cases...), total_((cases.size() + ... + 0)) {}
+
+  returned run() {
+    if (!look_from(anywhere()) && defaults == 0) wait();
+    return conclude();
+  }
+
+ private:
+  static constexpr std::size_t none = ~std::size_t{0};
+  static constexpr bool fixed = ((Cases::alternatives > 0 || !of_channels<Cases>) && ...);
+  static constexpr std::size_t fixed_total = (Cases::alternatives + ... + 0);
+
+  // A place in one line. The notifier opens the gate of all first, and this entry's own in its last touch: when that
+  // is open the entry may go.
+  struct entry : line::place {
+    entry() noexcept
+        : line::place([](typename line::place& p) noexcept {
+            auto& me = static_cast<entry&>(p);
+            me.all->open();
+            me.own.open();
+          }) {}
+    gate<sync>* all = nullptr;
+    gate<sync> own;
+    bool notified = false;
+  };
+
+  /// In all the lines, until it leaves. In the end, whatever that is, it passes on what it was called for and has not
+  /// looked at.
+  class stay {
+   public:
+    stay(selection& s, entry* entries, gate<sync>& all) : s_(s), entries_(entries) {
+      for (std::size_t i = 0; i < s_.total_; ++i) {
+        entries_[i].all = &all;
+        entries_[i].own.close();
+        entries_[i].notified = false;
+        s_.line_at(i).enter(entries_[i]);
+      }
+    }
+    stay(const stay&) = delete;
+    stay& operator=(const stay&) = delete;
+    ~stay() {
+      if (!left_) leave();
+      for (std::size_t i = 0; i < s_.total_; ++i) {
+        if (entries_[i].notified && i != s_.chosen_) s_.line_at(i).notify_one();
+      }
+    }
+    /// The first one that was called; `none`: none was.
+    std::size_t leave() noexcept {
+      left_ = true;
+      std::size_t first = none;
+      for (std::size_t i = s_.total_; i-- != 0;) {
+        if (s_.line_at(i).leave(entries_[i])) continue;
+        entries_[i].own.wait();
+        entries_[i].notified = true;
+        first = i;
+      }
+      return first;
+    }
+    /// All have been looked at.
+    void forget() noexcept {
+      for (std::size_t i = 0; i < s_.total_; ++i) entries_[i].notified = false;
+    }
+
+   private:
+    selection& s_;
+    entry* entries_;
+    bool left_ = false;
+  };
+
+  void wait() {
+    if constexpr (fixed) {
+      std::array<entry, (fixed_total > 0 ? fixed_total : 1)> entries;
+      wait_with(entries.data());
+    } else {
+      const auto entries = std::make_unique<entry[]>(total_);
+      wait_with(entries.get());
+    }
+  }
+  void wait_with(entry* entries) {
+    for (bool in_time = true; in_time;) {
+      gate<sync> all;
+      stay here(*this, entries, all);
+      if (look_from(anywhere())) return;
+      in_time = sleep(all);
+      const std::size_t called = here.leave();
+      if (look_from(called != none ? called : anywhere())) return;
+      here.forget();
+    }
+  }
+  /// False: the limit has passed.
+  bool sleep(gate<sync>& all) {
+    bool in_time = true;
+    bool limited = false;
+    const auto limit = [&](auto& c) {
+      if constexpr (waits_with_limit<std::remove_cvref_t<decltype(c)>>) {
+        limited = true;
+        in_time = all.wait_until(c.deadline, c.clock);
+      }
+    };
+    std::apply([&](auto&... c) { (limit(c), ...); }, cases_);
+    if (!limited) all.wait();
+    return in_time;
+  }
+
+  [[nodiscard]] std::size_t anywhere() const { return total_ > 1 ? sync::random_below(total_) : 0; }
+
+  /// Tries all, beginning with the i-th; true: one of them was done.
+  bool look_from(std::size_t i) {
+    for (std::size_t n = 0; n < total_; ++n, i = i + 1 < total_ ? i + 1 : 0) {
+      if (at(i, [](auto& c, std::size_t k) { return c.attempt(k); })) {
+        chosen_ = i;
+        return true;
+      }
+    }
+    return false;
+  }
+  [[nodiscard]] line& line_at(std::size_t i) {
+    line* found = nullptr;
+    at(i, [&](auto& c, std::size_t k) {
+      found = &c.line(k);
+      return true;
+    });
+    return *found;
+  }
+  /// f(case, k) for the i-th alternative of all, the k-th of its case.
+  template <class F>
+  bool at(std::size_t i, F f) {
+    bool done = false;
+    const auto here = [&](auto& c) {
+      if constexpr (of_channels<std::remove_cvref_t<decltype(c)>>) {
+        if (i < c.size()) {
+          done = f(c, i);
+          return true;
+        }
+        i -= c.size();
+      }
+      return false;
+    };
+    std::apply([&](auto&... c) { static_cast<void>((here(c) || ...)); }, cases_);
+    return done;
+  }
+
+  template <std::size_t I = 0>
+  returned conclude(std::size_t before = 0) {
+    auto& c = std::get<I>(cases_);
+    if constexpr (I + 1 < sizeof...(Cases)) {
+      const bool mine = of_channels<std::remove_cvref_t<decltype(c)>>
+                            ? chosen_ != none && chosen_ - before < c.size()
+                            : chosen_ == none;
+      if (!mine) return conclude<I + 1>(before + c.size());
+    }
+    if constexpr (std::is_void_v<returned>) {
+      static_cast<void>(c.conclude());
+    } else {
+      return c.conclude();
+    }
+  }
+
+  std::tuple<Cases&...> cases_;
+  const std::size_t total_;
+  std::size_t chosen_ = none;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace
