@@ -92,6 +92,13 @@ class channel {
           "it allows one consumer");
     }
   }
+  /// Over a queue without a limit, which has no capacity and is never full: no policy ever comes to act.
+  explicit channel(overflow policy = overflow::block, drop_handler on_drop = {})
+    requires(stateless_clock<Clock> && !Queue::is_bounded)
+      : channel(clock_ref<Clock>(), policy, std::move(on_drop)) {}
+  explicit channel(clock_ref<Clock> clock, overflow policy = overflow::block, drop_handler on_drop = {})
+    requires(!Queue::is_bounded)
+      : clock_(clock), policy_(policy), on_drop_(std::move(on_drop)) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
   /// Destroys what is left. Every call must have returned.
@@ -189,7 +196,11 @@ class channel {
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::size_t size_approx() const noexcept { return queue_.size_approx(); }
   [[nodiscard]] bool empty_approx() const noexcept { return queue_.empty_approx(); }
-  [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
+  [[nodiscard]] std::size_t capacity() const noexcept
+    requires requires(const Queue& q) { q.capacity(); }
+  {
+    return queue_.capacity();
+  }
   [[nodiscard]] overflow policy() const noexcept { return policy_; }
 
   /// Pops, one value a step, until the channel is closed and drained. Single pass; several threads may each

@@ -70,6 +70,7 @@ class spsc_queue {
   using sync_type = sync;
   static constexpr bool many_producers = false;
   static constexpr bool many_consumers = false;
+  static constexpr bool is_bounded = true;
   static constexpr bool is_lock_free = std::atomic<std::uint64_t>::is_always_lock_free;
 
   /// Room for `capacity` values, 1 .. 2^31, rounded up to a power of two and to at least 2.

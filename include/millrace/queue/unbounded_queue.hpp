@@ -74,6 +74,7 @@ class unbounded_queue {
   using sync_type = sync;
   static constexpr bool many_producers = true;
   static constexpr bool many_consumers = true;
+  static constexpr bool is_bounded = false;
   static constexpr bool is_lock_free = ring::is_lock_free;
 
   /// The places of the first ring, 1 .. 2^31, and of the largest, first_ring .. 2^31 (0: 16,384, or first_ring if that
