@@ -114,14 +114,14 @@ class mpsc_list {
       if (node* const next = after(n)) return *next;
       Sync::pause();
     }
-    const std::uint32_t shut = gate_.load(std::memory_order_relaxed);  // whoever opened it last was seen to
     node* next = nullptr;
     if (!n.next_.compare_exchange_strong(next, mark(), std::memory_order_relaxed,
                                          std::memory_order_acquire)) {  // (3)
       return *next;
     }
-    while (gate_.load(std::memory_order_acquire) == shut)
-      Sync::park(gate_, shut);                        // (5) acquire; pairs with (6)
+    // (5) acquire; pairs with (6)
+    while (gate_.load(std::memory_order_acquire) == passed_) Sync::park(gate_, passed_);
+    ++passed_;
     return *n.next_.load(std::memory_order_relaxed);  // the gate has told of it
   }
 
@@ -148,7 +148,10 @@ class mpsc_list {
   }
 
   typename Sync::template atomic<std::uintptr_t> last_;
-  typename Sync::template atomic<std::uint32_t> gate_{0};  // how often it was opened
+  // How often the gate was opened, and how often the consumer, who alone knows the second, has gone through. why two: shut
+  // by the consumer, or read before it puts its mark, it would have to be ordered with who finds the mark.
+  typename Sync::template atomic<std::uint32_t> gate_{0};
+  std::uint32_t passed_ = 0;
 };
 
 }  // namespace detail
