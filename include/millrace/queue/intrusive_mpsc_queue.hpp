@@ -17,7 +17,7 @@
 //               that has been popped may be freed or pushed again at once, by any thread; those still in when the queue
 //               is destroyed are left alone. So may the queue be destroyed by who popped the last node, while the
 //               push of it is still returning.
-// Cost        : two exchanges a push; a pop is two loads, and an exchange or two more whenever it takes the last node.
+// Cost        : two exchanges a push; a pop is two loads, and two exchanges more whenever it takes the last node.
 // Source      : D. Vyukov, Intrusive MPSC node-based queue, 2010; the waiting is ours, see detail/mpsc_list.hpp.
 // Checked by  : tests/queue/intrusive_mpsc_queue_test.cpp, tests/models/mpsc_models.cpp (all interleavings).
 //
