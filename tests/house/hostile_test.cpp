@@ -36,6 +36,16 @@ int main() {
   millrace::channel<std::unique_ptr<int>> stream(4);
   expect(stream.push(std::make_unique<int>(8)) == millrace::outcome::ok, "a channel takes a unique_ptr");
   stream.close();
+  millrace::channel<std::unique_ptr<int>, millrace::mpsc_queue<std::unique_ptr<int>>> mailbox;
+  expect(mailbox.push(std::make_unique<int>(9)) == millrace::outcome::ok, "a mailbox takes a unique_ptr");
+  expect(**mailbox.try_pop() == 9, "and gives it back");
+
+  struct node : millrace::mpsc_hook {};
+  node one;
+  millrace::intrusive_mpsc_queue<node> nodes;
+  nodes.push(one);
+  expect(nodes.try_pop() == &one && nodes.try_pop() == nullptr, "a list of nodes gives its node back");
+
   int sum = 0;
   for (std::unique_ptr<int>& item : stream) sum += *item;
   expect(sum == 8, "a closed channel gives what it accepted");

@@ -12,6 +12,7 @@
 
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/mpsc_queue.hpp"
 #include "millrace/queue/options.hpp"
 #include "millrace/queue/spsc_queue.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
@@ -103,6 +104,27 @@ class chain {
   Queue queue_;
 };
 
+/// A queue without a limit, and without a capacity to begin with.
+template <class Queue>
+class endless {
+ public:
+  explicit endless(std::size_t) {}
+  [[nodiscard]] std::size_t capacity() const { return std::size_t{1} << 40; }
+  bool try_push(typename Queue::value_type&& value) {
+    queue_.push(std::move(value));
+    return true;
+  }
+  std::optional<typename Queue::value_type> try_pop() { return queue_.try_pop(); }
+
+ private:
+  Queue queue_;
+};
+template <class Queue>
+struct endless_channel : channel<typename Queue::value_type, Queue> {
+  explicit endless_channel(std::size_t) {}
+  [[nodiscard]] std::size_t capacity() const { return std::size_t{1} << 40; }
+};
+
 /// The verbs that wait, behind the names that the recorder calls.
 template <class Channel>
 class waiting {
@@ -120,6 +142,7 @@ class waiting {
 
 const std::vector<shape> every_shape = {{1, 1}, {2, 2}, {4, 4}, {1, 4}, {4, 1}};
 const std::vector<shape> one_each = {{1, 1}};
+const std::vector<shape> one_consumer = {{1, 1}, {2, 1}, {4, 1}};
 
 double soak_seconds() {
   const char* wish = std::getenv("MILLRACE_SOAK");
@@ -199,6 +222,16 @@ TEST_CASE("histories of unbounded_queue") {
                                                every_shape, false);
   trial<parcels<chain<unbounded_queue<parcel, use_patience<1>>>>>(
       "unbounded_queue, 64 bytes, patience 1", full_rule::exact, 500'000, 0.1, every_shape, false);
+}
+
+TEST_CASE("histories of mpsc_queue") {
+  using millrace::mpsc_queue;
+  trial<endless<mpsc_queue<std::uint64_t>>>("mpsc_queue", full_rule::exact, 600'000, 0.05, one_consumer,
+                                            false);
+  trial<parcels<endless<mpsc_queue<parcel, use_patience<0>>>>>(
+      "mpsc_queue, 64 bytes, patience 0", full_rule::exact, 300'000, 0.05, one_consumer, false);
+  trial<waiting<endless_channel<mpsc_queue<std::uint64_t, use_patience<0>>>>>(
+      "channel of mpsc_queue, push and pop", full_rule::exact, 200'000, 0.05, one_consumer);
 }
 
 TEST_CASE("histories of channel, verbs that do not wait") {

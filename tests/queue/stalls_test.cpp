@@ -1,6 +1,8 @@
 // Lock-freedom, shown: one thread is suspended for good, at every step of a push and of a pop, and the others
 // go on.
 //
+// (In an mpsc_queue the other producers: its one consumer may wait for the suspended one.)
+//
 //   at the seam     before the victim's k-th operation on shared memory, for every k there is, a million
 //                   operations of the others each time;
 //   from outside    a signal stops the victim at whatever instruction it is, hundreds of times.
@@ -23,6 +25,7 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
+#include "millrace/queue/mpsc_queue.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
 #include "support/catch.hpp"
 #include "support/sanitized.hpp"
@@ -299,6 +302,14 @@ struct chain : millrace::unbounded_queue<T, Options...> {
 };
 template <class T>
 using stalling_chain = chain<T, millrace::use_sync<stalling_sync>, millrace::use_patience<2>>;
+/// Any number of producers, none of whom waits for another; the consumer does.
+template <class T>
+struct list : millrace::mpsc_queue<T, millrace::use_sync<stalling_sync>> {
+  bool try_push(T&& v) {
+    this->push(std::move(v));
+    return true;
+  }
+};
 template <class T>
 using blocking_ring = support::vyukov_ring<T, stalling_sync>;
 
@@ -341,6 +352,45 @@ TEMPLATE_TEST_CASE("... nor in an unbounded queue, while rings come and go", "",
     CHECK(v.stuck.empty());
     CHECK(v.steps >= (what == doing::push || what == doing::pop ? 9 : 25));
   }
+}
+
+TEMPLATE_TEST_CASE(
+    "a producer suspended for good at any step of a push holds up no producer of an mpsc_queue", "",
+    std::uint64_t, payload) {
+  const support::watchdog guard("suspended in a list", std::chrono::seconds(600));
+  constexpr std::uint64_t each = goal / 20;
+  int steps = 0;
+  for (;; ++steps) {
+    list<TestType> q;
+    std::array<worker, 4> workers = {worker(1), worker(2), worker(3), worker(4)};
+    worker& w = workers[3];
+    stall suspension(steps);
+    std::thread victim([&] {
+      suspension.arm();
+      w.push<TestType>(q);
+      suspension.disarm();
+    });
+    const bool suspended = suspension.await();
+    std::vector<std::thread> others;
+    for (std::size_t t = 0; t < 2; ++t) {
+      others.emplace_back([&, t] {
+        for (std::uint64_t i = 0; i < each; ++i) workers[t].push<TestType>(q);
+      });
+    }
+    for (std::thread& t : others) t.join();  // or the watchdog barks
+    if (suspended) suspension.resume();
+    victim.join();
+    while (workers[2].pop<TestType>(q)) {
+    }
+    tally in;
+    for (const worker& each_of : workers) in.add(each_of.pushed);
+    CHECK(in.count == 2 * each + 1);
+    CHECK(in == workers[2].popped);
+    CHECK_FALSE(workers[2].disorder);
+    if (!suspended) break;
+  }
+  // However long the queue: it counts itself, ends its node, exchanges and links; and moves a value, in place.
+  CHECK(steps == (std::is_same_v<TestType, payload> ? 5 : 4));
 }
 
 TEMPLATE_TEST_CASE("the same test finds a ring whose threads wait for each other", "", std::uint64_t,

@@ -224,7 +224,11 @@ class engine {
   std::array<thread, most_threads> threads;
   std::vector<std::unique_ptr<std::byte[]>> stacks;
   static constexpr std::size_t stack_size = 128 * 1024;
+  // why a stack of its own: building and finishing may fail inside a function that is noexcept, and are then given up
+  static constexpr std::size_t scheduler_stack_size = 1024 * 1024;
+  std::unique_ptr<std::byte[]> scheduler_stack;
   context scheduler;
+  context home;  // of who explores
   int running = 0;
   int count = 0;  // of the world's threads: 1 .. count; 0 builds and finishes
   int preemptions = 0;
@@ -334,12 +338,14 @@ class engine {
       }
       why += line;
     }
-    if (running == 0) throw stop{};
-    me().at = state::done;
-    change_to(0);
+    if (running == 0) {
+      context::change(scheduler, home);
+    } else {
+      me().at = state::done;
+      change_to(0);
+    }
     std::abort();  // an execution that has failed is never resumed
   }
-  struct stop {};
 
   static engine*& current() {
     static engine* e = nullptr;
@@ -399,6 +405,7 @@ class engine {
     if (l.destroyed) fail("an atomic is used after it was destroyed");
     if (happened[std::size_t(l.creator)] < l.created)
       fail("data race: use of an atomic that another thread just built");
+    tick();  // what the thread published before this, it published without it
     l.touched[std::size_t(running)] = happened[std::size_t(running)];
   }
   void destroy(std::size_t index) {
@@ -570,6 +577,21 @@ class engine {
   }
 
   // --- one execution ---
+  void (engine::*whole)() = nullptr;
+  template <class World>
+  void run() {
+    if (scheduler_stack == nullptr) {
+      scheduler_stack = std::make_unique_for_overwrite<std::byte[]>(scheduler_stack_size);
+    }
+    whole = &engine::execute<World>;
+    scheduler.start(scheduler_stack.get(), scheduler_stack_size, [] {
+      engine& e = *current();
+      (e.*e.whole)();
+      context::change(e.scheduler, e.home);
+      std::abort();  // it is over
+    });
+    context::change(home, scheduler);
+  }
   template <class World>
   void execute() {
     depth = 0;
@@ -592,43 +614,39 @@ class engine {
     }
     count = World::threads;
     static_assert(World::threads < most_threads);
-    try {
-      // why: on the heap, and given up on a failure: threads that stand still inside it must not be unwound
-      auto* world = new World();
-      tick();
-      body = [world](int i) { world->thread(i); };
-      while (int(stacks.size()) <= count) stacks.push_back(std::make_unique<std::byte[]>(stack_size));
-      for (int t = 1; t <= count; ++t) {
-        threads[std::size_t(t)].sees = threads[0].sees;
-        // What it does before it first publishes anything, nobody has heard of.
-        threads[std::size_t(t)].sees.happened[std::size_t(t)] = 1;
-        threads[std::size_t(t)].at = state::runnable;
-        threads[std::size_t(t)].where.start(stacks[std::size_t(t)].get(), stack_size, &entry);
-      }
-      change_to(1 + static_cast<int>(choose(static_cast<std::uint32_t>(count))));
-      if (failed) return;
-      bool any_frozen = false;
-      for (int t = 1; t <= count; ++t) {
-        const state s = threads[std::size_t(t)].at;
-        if (s == state::frozen) {
-          any_frozen = true;
-        } else if (s != state::done) {
-          fail("deadlock or lost wake-up: thread " + std::to_string(t) +
-               (s == state::locked_out ? " waits for a mutex" : " sleeps, and nobody will wake it"));
-        }
-        threads[0].sees.join(threads[std::size_t(t)].sees, ids);
-      }
-      if (any_frozen) {
-        if constexpr (requires { world->finish_without_frozen(); }) world->finish_without_frozen();
-        return;  // what they hold is lost with them
-      }
-      world->finish();
-      delete world;
-      if (plain_instances != 0)
-        fail("leak: " + std::to_string(plain_instances) + " values were not destroyed");
-      if (pieces != 0) fail("leak: " + std::to_string(pieces) + " pieces of storage");
-    } catch (const stop&) {
+    // why: on the heap, and given up on a failure: threads that stand still inside it must not be unwound
+    auto* world = new World();
+    tick();
+    body = [world](int i) { world->thread(i); };
+    while (int(stacks.size()) <= count) stacks.push_back(std::make_unique<std::byte[]>(stack_size));
+    for (int t = 1; t <= count; ++t) {
+      threads[std::size_t(t)].sees = threads[0].sees;
+      // What it does before it first publishes anything, nobody has heard of.
+      threads[std::size_t(t)].sees.happened[std::size_t(t)] = 1;
+      threads[std::size_t(t)].at = state::runnable;
+      threads[std::size_t(t)].where.start(stacks[std::size_t(t)].get(), stack_size, &entry);
     }
+    change_to(1 + static_cast<int>(choose(static_cast<std::uint32_t>(count))));
+    if (failed) return;
+    bool any_frozen = false;
+    for (int t = 1; t <= count; ++t) {
+      const state s = threads[std::size_t(t)].at;
+      if (s == state::frozen) {
+        any_frozen = true;
+      } else if (s != state::done) {
+        fail("deadlock or lost wake-up: thread " + std::to_string(t) +
+             (s == state::locked_out ? " waits for a mutex" : " sleeps, and nobody will wake it"));
+      }
+      threads[0].sees.join(threads[std::size_t(t)].sees, ids);
+    }
+    if (any_frozen) {
+      if constexpr (requires { world->finish_without_frozen(); }) world->finish_without_frozen();
+      return;  // what they hold is lost with them
+    }
+    world->finish();
+    delete world;
+    if (plain_instances != 0) fail("leak: " + std::to_string(plain_instances) + " values were not destroyed");
+    if (pieces != 0) fail("leak: " + std::to_string(pieces) + " pieces of storage");
   }
 };
 
@@ -828,6 +846,7 @@ class plain {
     const auto& seen = e.me().sees.happened;
     if (seen[std::size_t(writer_)] < written_)
       e.fail("data race: read of a value that another thread just wrote");
+    e.tick();  // what the thread published before this, it published without it
     read_[std::size_t(e.running)] = seen[std::size_t(e.running)];
     return value_;
   }
@@ -962,7 +981,7 @@ verdict exhaust(const options& o) {
       e.trail.clear();
     }
     sync::time() = 0;
-    e.execute<World>();
+    e.run<World>();
     ++v.executions;
     if (e.failed) {
       v.ok = v.complete = false;

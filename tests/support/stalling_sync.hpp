@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <semaphore>
+#include <thread>
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/word_pair.hpp"
@@ -83,6 +84,10 @@ struct stalling_sync : millrace::std_sync {
       stall::step();
       return value_.fetch_sub(v, order);
     }
+    T fetch_or(T v, std::memory_order order) noexcept {
+      stall::step();
+      return value_.fetch_or(v, order);
+    }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order order) noexcept {
       stall::step();
       return value_.compare_exchange_strong(expected, desired, order);
@@ -101,8 +106,24 @@ struct stalling_sync : millrace::std_sync {
     }
 
    private:
+    friend stalling_sync;
     std::atomic<T> value_;
   };
+
+  static void park(atomic<std::uint32_t>& word, std::uint32_t old) noexcept {
+    stall::step();
+    ++parks;
+    std_sync::park(word.value_, old);
+  }
+  static void unpark(atomic<std::uint32_t>& word) noexcept {
+    stall::step();
+    std_sync::unpark(word.value_);
+  }
+  static inline std::atomic<int> parks{0};  // calls of park, ever
+  /// Blocks until park has been called `n` times since parks was 0.
+  static void await_parks(int n) {
+    while (parks.load() < n) std::this_thread::yield();
+  }
 
 #if MILLRACE_HAS_DWCAS
   class atomic_pair {

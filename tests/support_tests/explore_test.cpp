@@ -247,6 +247,42 @@ struct destroyed_unheard {
   void finish() {}
 };
 
+/// The last use comes after the release, so that whoever acquires has heard of everything but that.
+template <class Value>
+struct used_after_release {
+  static constexpr int threads = 2;
+  Value* v = new (explore::arena<Value>().allocate(1)) Value(0);
+  word left{0};
+  void thread(int i) {
+    if (i == 0) {
+      left.store(1, release);
+      use(*v);
+    } else if (left.load(acquire) == 1) {
+      v->~Value();
+    }
+  }
+  static void use(explore::plain<int>& p) { std::ignore = p.get(); }
+  static void use(word& w) { std::ignore = w.load(relaxed); }
+  void finish() {}
+};
+
+struct used_when_gone {
+  static constexpr int threads = 1;
+  word* w = new (explore::arena<word>().allocate(1)) word(0);
+  void thread(int) {
+    w->~word();
+    std::ignore = w->load(relaxed);
+  }
+  void finish() {}
+};
+
+/// A check that fails where nothing can be thrown.
+struct fails_in_noexcept {
+  static constexpr int threads = 1;
+  void thread(int) {}
+  void finish() noexcept { explore::check(false, "not to be"); }
+};
+
 struct arena_leak {
   static constexpr int threads = 1;
   void thread(int) { std::ignore = explore::arena<word>().allocate(1); }
@@ -306,6 +342,7 @@ TEST_CASE("faults of every kind are found") {
   CHECK(mentions(explore::exhaust<spinner>(wide), "livelock"));
   CHECK(mentions(explore::exhaust<leak>(wide), "leak"));
   CHECK(mentions(explore::exhaust<reused_storage>(wide), "data race"));
+  CHECK(mentions(explore::exhaust<fails_in_noexcept>(wide), "not to be"));
 }
 
 TEST_CASE("a light fence needs a heavy one on the other side") {
@@ -314,10 +351,15 @@ TEST_CASE("a light fence needs a heavy one on the other side") {
 }
 
 TEST_CASE("building and destroying an atomic has to be heard of") {
+  constexpr explore::options one_after_the_other{.preemptions = 0, .stale_reads = 0};
   CHECK(explore::exhaust<handed_over<release, false>>(wide).ok);
   CHECK(mentions(explore::exhaust<handed_over<relaxed, false>>(wide), "another thread just built"));
-  CHECK(mentions(explore::exhaust<handed_over<release, true>>(wide), "after it was destroyed"));
+  CHECK(
+      mentions(explore::exhaust<handed_over<release, true>>(wide), "destroyed while another thread uses it"));
+  CHECK(mentions(explore::exhaust<used_when_gone>(wide), "after it was destroyed"));
   CHECK(mentions(explore::exhaust<destroyed_unheard>(wide), "destroyed while another thread uses it"));
+  CHECK_FALSE(explore::exhaust<used_after_release<word>>(one_after_the_other).ok);
+  CHECK_FALSE(explore::exhaust<used_after_release<explore::plain<int>>>(one_after_the_other).ok);
   CHECK(mentions(explore::exhaust<arena_leak>(wide), "leak: 1 pieces of storage"));
 }
 
