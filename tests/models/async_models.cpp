@@ -58,7 +58,8 @@ coroutine pop(channel& ch, explore::plain<word>& got, Executor executor, token s
   if (auto v = co_await ch.async_pop(executor, stop)) got.set(*v);
 }
 coroutine push(channel& ch, word v, explore::plain<word>& done) {
-  if (co_await ch.async_push(word(v)) == outcome::ok) done.set(1);
+  const outcome result = co_await ch.async_push(word(v));
+  if (result == outcome::ok) done.set(1);
 }
 
 /// Coroutines and threads in the same line: every value comes out once.
@@ -108,6 +109,22 @@ struct both_sides {
     explore::check(pushed.get() == 1 && got.get() == 3, "it went through");
     in.destroy();
     out.destroy();
+  }
+};
+
+/// What was taken for a coroutine makes room, and the one who waits for it hears of that.
+struct making_room {
+  static constexpr int threads = 2;
+  channel ch{2};
+  explore::plain<word> got{0};
+  std::coroutine_handle<> h;
+  making_room() { h = pop(ch, got, inline_executor{}).handle; }
+  void thread(int i) {
+    for (int k = 0; k <= i; ++k) explore::check(ch.push(1) == outcome::ok, "there is room, or will be");
+  }
+  void finish() {
+    explore::check(got.get() == 1, "it was resumed");
+    h.destroy();
   }
 };
 
@@ -220,10 +237,11 @@ int main(int argc, char** argv) {
       {
           world<side_by_side>("side by side", {.preemptions = 2, .stale_reads = 0}),
           world<both_sides>("both sides", {.preemptions = 3, .stale_reads = 1}),
-          world<destroyed>("destroyed", {.preemptions = 2, .stale_reads = 0}),
+          world<making_room>("making room", {.preemptions = 3, .stale_reads = 1}),
+          world<destroyed>("destroyed", {.preemptions = 3, .stale_reads = 0}),
           world<loop>("loop", {.preemptions = 3, .stale_reads = 1}),
-          world<cancelled>("cancelled", {.preemptions = 2, .stale_reads = 0}),
-          world<closing>("closing", {.preemptions = 2, .stale_reads = 0}),
+          world<cancelled>("cancelled", {.preemptions = 3, .stale_reads = 1}),
+          world<closing>("closing", {.preemptions = 3, .stale_reads = 0}),
           world<destroyed>("destroyed, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
           world<cancelled>("cancelled, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },

@@ -75,6 +75,7 @@ struct publication {
 };
 
 /// A flag for everybody, set once.
+template <bool OneByOne>
 struct notify_all {
   static constexpr int threads = 3;
   explore::atomic<bool> closed{false};
@@ -82,7 +83,7 @@ struct notify_all {
   void thread(int i) {
     if (i == 0) {
       closed.exchange(true, relaxed);
-      events.notify_all();
+      OneByOne ? events.notify_each() : events.notify_all();
       return;
     }
     event_count::waiter me;
@@ -137,47 +138,6 @@ struct cancelling : tokens {
   void finish() { explore::check(count.load(relaxed) == 0, "the token was taken"); }
 };
 
-/// A sleeper that leaves its gate, and whoever opens it goes on in its place; or it is open already, and the sleeper
-/// goes on itself. Exactly one of them does, and sees what the other did before.
-struct leaving {
-  static constexpr int threads = 2;
-  struct continuation : event_count::place {
-    continuation()
-        : place([](place& me) noexcept {
-            auto& c = static_cast<continuation&>(me);
-            c.by_notifier.set(1);
-            if (c.gate.open()) c.go_on();
-          }) {}
-    void go_on() {
-      explore::check(by_sleeper.get() == 1 && by_notifier.get() == 1, "both are seen");
-      times.set(times.get() + 1);
-    }
-    explore::plain<int> by_sleeper{0};
-    explore::plain<int> by_notifier{0};
-    explore::plain<int> times{0};
-    millrace::detail::gate<explore::sync> gate;
-  };
-  explore::atomic<bool> ready{false};
-  event_count events;
-  continuation me;
-  void thread(int i) {
-    if (i == 1) {
-      ready.exchange(true, relaxed);
-      events.notify_one();
-      return;
-    }
-    me.gate.close();
-    events.enter(me);
-    if (ready.load(relaxed) && events.leave(me)) return;
-    me.by_sleeper.set(1);
-    if (!me.gate.leave()) me.go_on();
-  }
-  void finish() {
-    explore::check(me.times.get() == 1 || me.by_notifier.get() == 0, "one of them went on, once");
-    explore::check(events.waiters_approx() == 0, "nobody is left in line");
-  }
-};
-
 /// Who watches hears of it before everybody else, and takes the notification from nobody.
 struct watching : tokens {
   static constexpr int threads = 3;
@@ -209,10 +169,10 @@ int main(int argc, char** argv) {
                          world<hand_over<1, 2>>("one to two", {.preemptions = 2, .stale_reads = 2}),
                          world<hand_over<2, 2>>("two to two", {.preemptions = 2, .stale_reads = 1}),
                          world<publication>("publication", {.preemptions = 4, .stale_reads = 3}),
-                         world<notify_all>("notify all", {.preemptions = 3, .stale_reads = 2}),
+                         world<notify_all<false>>("notify all", {.preemptions = 3, .stale_reads = 2}),
+                         world<notify_all<true>>("notify each", {.preemptions = 3, .stale_reads = 2}),
                          world<limits>("limits", {.preemptions = 2, .stale_reads = 2}),
                          world<cancelling>("cancelling", {.preemptions = 3, .stale_reads = 2}),
-                         world<leaving>("leaving", {.preemptions = 4, .stale_reads = 3}),
                          world<watching>("watching", {.preemptions = 2, .stale_reads = 2}),
                          world<hand_over<2, 3>>("two to three, random",
                                                 {.preemptions = 2, .stale_reads = 4, .executions = 50000}),

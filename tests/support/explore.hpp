@@ -944,6 +944,7 @@ struct sync {
   }
   static bool spinning_helps() { return false; }
   static std::uint32_t entropy() { return 1; }
+  static std::uintptr_t this_thread() { return 1 + static_cast<std::uintptr_t>(detail::now().running); }
   static std::size_t random_below(std::size_t n) {
     return detail::now().choose(static_cast<std::uint32_t>(n));
   }

@@ -22,11 +22,12 @@ namespace millrace {
 inline namespace v0 {
 
 enum class [[nodiscard]] outcome : std::uint8_t {
-  ok,       // done
-  full,     // not done: every place was held at an instant inside the call
-  empty,    // not done: there was nothing at an instant inside the call
-  closed,   // not done: the stream has ended (for a pop: and everything accepted has been taken)
-  timeout,  // not done: the limit passed first
+  ok,         // done
+  full,       // not done: every place was held at an instant inside the call
+  empty,      // not done: there was nothing at an instant inside the call
+  closed,     // not done: the stream has ended (for a pop: and everything accepted has been taken)
+  timeout,    // not done: the limit passed first
+  cancelled,  // not done: a stop was requested first
 };
 
 /// The outcome's name, a string with static lifetime; "invalid" for a value that is none of them.
@@ -37,6 +38,7 @@ enum class [[nodiscard]] outcome : std::uint8_t {
     case outcome::empty: return "empty";
     case outcome::closed: return "closed";
     case outcome::timeout: return "timeout";
+    case outcome::cancelled: return "cancelled";
   }
   return "invalid";
 }

@@ -16,6 +16,7 @@
 //   park_until(...)     likewise, with a limit; false: the limit passed
 //   unpark(word)        wakes one thread parked on `word`; never reads through the reference
 //   spinning_helps()    whether another thread can run while this one spins
+//   this_thread()       a number that tells living threads apart
 //   entropy()           a few bits that differ between threads
 //   random_below(n)     a number from 0 to n - 1, n > 0; fair, not secret
 //
@@ -263,6 +264,11 @@ struct std_sync {
 #else
     return std::thread::hardware_concurrency() > 1;
 #endif
+  }
+
+  static std::uintptr_t this_thread() noexcept {
+    static thread_local char mine;
+    return reinterpret_cast<std::uintptr_t>(&mine);
   }
 
   static std::uint32_t entropy() noexcept {

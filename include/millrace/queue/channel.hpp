@@ -30,10 +30,13 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -43,6 +46,8 @@
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/detail/awaiting.hpp"
+#include "millrace/queue/detail/ends.hpp"
 #include "millrace/queue/detail/lane.hpp"
 #include "millrace/queue/detail/waiting.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
@@ -50,11 +55,6 @@
 
 namespace millrace {
 inline namespace v0 {
-
-namespace detail {
-template <class Channel>
-struct ends_of;
-}
 
 /// Where a backlog begins to be much, and where it is little again: 0 <= low < high.
 struct watermarks {
@@ -178,6 +178,44 @@ class channel {
     return done;
   }
 
+  // --- for coroutines: co_await these ---
+  //
+  // The coroutine stands in the same line as threads do. It is resumed with its answer by executor(handle), called in
+  // the thread that made it possible; by default that thread runs it at once, inside its own push or pop, and tells
+  // the others of what the coroutine took or gave when that returns: do not block there. The executor must not throw.
+  // A stop ends the waiting, not what is ready at once. Arguments are held by reference.
+  //
+  // A coroutine that is suspended may be destroyed, by any thread and whatever the others do. It leaves the line, or
+  // the executor has been given its handle by then and has to forget it; a value that it was to be resumed with is
+  // dropped, as if by overflow.
+  //
+  // g++ 12 miscompiles a co_await that is the condition of an if, a while or a switch: give it a variable there.
+
+  /// ok, or full (but for overflow::block), closed or cancelled; `value` is untouched unless it is ok.
+  template <class Executor = inline_executor, class Stop = std::stop_token>
+  [[nodiscard]] auto async_push(T&& value, Executor executor = {}, Stop stop = {}) {
+    return awaiting_push<T>(value, std::move(executor), std::move(stop));
+  }
+  template <class Executor = inline_executor, class Stop = std::stop_token>
+    requires std::is_copy_constructible_v<T>
+  [[nodiscard]] auto async_push(const T& value, Executor executor = {}, Stop stop = {}) {
+    return awaiting_push<const T&>(value, std::move(executor), std::move(stop));
+  }
+  /// std::optional<T>; nothing: closed and drained, or cancelled.
+  template <class Executor = inline_executor, class Stop = std::stop_token>
+    requires std::invocable<Executor&, std::coroutine_handle<>>
+  [[nodiscard]] auto async_pop(Executor executor = {}, Stop stop = {}) {
+    return awaiting_pop(detail::into_optional<T>{}, std::move(executor), std::move(stop));
+  }
+  /// ok, closed or cancelled; `out` is untouched unless it is ok.
+  template <class Executor = inline_executor, class Stop = std::stop_token>
+    requires std::invocable<Executor&, std::coroutine_handle<>>
+  [[nodiscard]] auto async_pop(T& out, Executor executor = {}, Stop stop = {}) {
+    static_assert(std::is_move_assignable_v<T>,
+                  "channel: this T cannot be assigned to; use the async_pop that returns it");
+    return awaiting_pop(detail::into_variable<T>{&out}, std::move(executor), std::move(stop));
+  }
+
   /// Ends the stream. Pushes are refused from now on and pops drain what is left; everybody asleep is woken.
   /// Idempotent; returns at once.
   void close() noexcept {
@@ -206,7 +244,7 @@ class channel {
     lane_.watch(marks.low, marks.high, std::move(on_level));
   }
 
-  /// How many values the overflow policy has dropped.
+  /// How many values have been dropped: by the overflow policy, or with a coroutine that was about to receive one.
   [[nodiscard]] std::uint64_t dropped() const noexcept { return lane_.dropped(); }
   [[nodiscard]] std::size_t size_approx() const noexcept { return lane_.size_approx(); }
   [[nodiscard]] bool empty_approx() const noexcept { return size_approx() == 0; }
@@ -252,10 +290,31 @@ class channel {
     return [&out](T&& value) { out = std::move(value); };
   }
 
+  template <class Value, class Executor, class Stop>
+  auto awaiting_push(std::remove_reference_t<Value>& value, Executor executor, Stop stop) {
+    using operation = detail::push_operation<lane, Value>;
+    return detail::awaiter<sync, operation, Executor, Stop>(operation(lane_, value), std::move(executor),
+                                                            std::move(stop));
+  }
+  template <class Into, class Executor, class Stop>
+  auto awaiting_pop(Into into, Executor executor, Stop stop) {
+    using operation = detail::pop_operation<channel, Into>;
+    return detail::awaiter<sync, operation, Executor, Stop>(operation(*this, std::move(into)),
+                                                            std::move(executor), std::move(stop));
+  }
+
+  // see detail/ends.hpp
   template <class Receive>
   outcome pop_now(Receive&& receive) {
     return lane_.take(receive);
   }
+  template <class Receive>
+  outcome take_quietly(Receive&& receive) {
+    return lane_.take_quietly(receive);
+  }
+  void tell_of_take(outcome result) { lane_.tell_of_take(result); }
+  void drop(T&& value) { lane_.drop(std::move(value)); }
+  [[nodiscard]] lane& lane_at() noexcept { return lane_; }
   template <class Limit, class Receive>
   outcome pop_waiting(Limit&& limit, Receive&& receive) {
     const outcome result = pop_now(receive);

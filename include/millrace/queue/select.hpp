@@ -62,7 +62,8 @@ template <class Channel, class Value, class Handler>
 [[nodiscard]] auto on_push(Channel& to, Value&& value, Handler&& handler) {
   static_assert(std::is_same_v<std::remove_cvref_t<Value>, typename Channel::value_type>,
                 "on_push: the value must be of the channel's type");
-  return detail::push_case<Channel, Value, Handler>(to, value, handler);
+  auto& lane = detail::ends_of<Channel>::lane(to);
+  return detail::push_case<std::remove_reference_t<decltype(lane)>, Value, Handler>(lane, value, handler);
 }
 
 /// handler(), when nothing else could go on before the limit passed. One of these at the most.

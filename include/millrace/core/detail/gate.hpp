@@ -1,8 +1,6 @@
 // What one sleeper stands behind: closed until somebody opens it, and then open until it is closed for another time.
 //
-// The sleeper either waits for it, or leaves: then whoever opens the gate goes on in its place. So a thread, a select
-// and a suspended coroutine can be woken alike. Opening is the opener's last touch, unless it goes on for a sleeper that
-// has left: the sleeper may destroy the gate as soon as it knows that it is open.
+// Opening is the opener's last touch: the sleeper may destroy the gate as soon as it knows that it is open.
 #pragma once
 
 #include <atomic>
@@ -22,17 +20,15 @@ class gate {
   /// By the sleeper, before others hear of the gate.
   void close() noexcept { state_.store(closed, std::memory_order_relaxed); }
 
-  /// True: the sleeper has left, and the caller goes on in its place.
-  bool open() noexcept {
-    // (1) release: pairs with (3), what was done before is seen by the sleeper; acquire: pairs with (2), what the
-    // sleeper did before it left is seen by who goes on for it
-    const std::uint32_t before = state_.exchange(opened, std::memory_order_acq_rel);
-    if (before == sleeping) Sync::unpark(state_);
-    return before == left;
+  void open() noexcept {
+    // (1) release; pairs with (2): what was done before is seen by the sleeper
+    if (state_.exchange(opened, std::memory_order_release) == sleeping) Sync::unpark(state_);
   }
 
   // --- by the sleeper ---
 
+  /// A hint: only wait() tells what was done before.
+  [[nodiscard]] bool is_open() const noexcept { return state_.load(std::memory_order_relaxed) == opened; }
   void wait() noexcept {
     while (!passed()) {
       std::uint32_t now = expired;  // a limit has passed, but the opener is still to come
@@ -69,26 +65,15 @@ class gate {
     return true;
   }
 
-  /// True: who opens it goes on, and the caller must not touch it again. False: it is open.
-  [[nodiscard]] bool leave() noexcept {
-    std::uint32_t now = closed;  // otherwise opened: a gate that is waited for with a limit is not left
-    if (state_.compare_exchange_strong(now, left, std::memory_order_release,  // (2) pairs with (1)
-                                       std::memory_order_relaxed)) {
-      return true;
-    }
-    static_cast<void>(state_.load(std::memory_order_acquire));  // (3)
-    return false;
-  }
-
  private:
-  enum : std::uint32_t { closed, sleeping, expired, left, opened };
+  enum : std::uint32_t { closed, sleeping, expired, opened };
 
   /// True once open. Otherwise the gate says "sleeping", and the caller may park on it, or "expired".
   [[nodiscard]] bool passed() noexcept {
-    std::uint32_t now = state_.load(std::memory_order_acquire);  // (3) acquire; pairs with (1)
+    std::uint32_t now = state_.load(std::memory_order_acquire);  // (2) acquire; pairs with (1)
     if (now == closed) {
       if (state_.compare_exchange_strong(now, sleeping, std::memory_order_relaxed)) return false;
-      now = state_.load(std::memory_order_acquire);  // (3) likewise
+      now = state_.load(std::memory_order_acquire);  // (2) likewise
     }
     return now == opened;
   }

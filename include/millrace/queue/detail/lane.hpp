@@ -152,6 +152,11 @@ class lane {
     return not_full.await(outcome::full, limit, [&] { return offer(std::forward<Value>(value)); });
   }
 
+  void drop(value_type&& value) {
+    dropped_.fetch_add(1, std::memory_order_relaxed);  // a counter, nothing hangs on it
+    if (on_drop_) on_drop_(std::move(value));
+  }
+
   void end() noexcept {
     queue_.with([](auto& q) { access::close(q); });
   }
@@ -210,10 +215,6 @@ class lane {
       result = offer(std::forward<Value>(value));
     }
     return result;
-  }
-  void drop(value_type&& value) {
-    dropped_.fetch_add(1, std::memory_order_relaxed);  // a counter, nothing hangs on it
-    if (on_drop_) on_drop_(std::move(value));
   }
 
   waiting_room<sync>& not_empty_;

@@ -16,25 +16,11 @@
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/core/sync.hpp"
+#include "millrace/queue/detail/ends.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
-
-/// What a channel shows to who waits at one of its ends in a way of its own. Its friend.
-template <class Channel>
-struct ends_of {
-  static auto& to_pop(Channel& c) noexcept { return c.not_empty_.events; }
-  static auto& to_push(Channel& c) noexcept { return c.lane_.not_full.events; }
-  template <class Receive>
-  static outcome pop(Channel& c, Receive&& receive) {
-    return c.pop_now(receive);
-  }
-  template <class Value>
-  static outcome push(Channel& c, Value&& value) {
-    return c.lane_.push_now(std::forward<Value>(value));
-  }
-};
 
 // A case is tried with attempt(i), i < size(), which is true if that was done; line(i) is where to wait for it. After a
 // successful attempt conclude() calls the handler.
@@ -49,7 +35,7 @@ class pop_case {
   [[nodiscard]] std::size_t size() const noexcept { return 1; }
   [[nodiscard]] auto& line(std::size_t) const noexcept { return ends_of<Channel>::to_pop(from_); }
   bool attempt(std::size_t) {
-    return ends_of<Channel>::pop(from_, [&](auto&& value) { value_.emplace(std::move(value)); }) !=
+    return ends_of<Channel>::pop_now(from_, [&](auto&& value) { value_.emplace(std::move(value)); }) !=
            outcome::empty;
   }
   decltype(auto) conclude() { return std::forward<Handler>(handler_)(std::move(value_)); }
@@ -71,7 +57,7 @@ class pop_any_case {
   [[nodiscard]] auto& line(std::size_t i) const noexcept { return ends_of<Channel>::to_pop(*from_[i]); }
   bool attempt(std::size_t i) {
     chosen_ = i;
-    return ends_of<Channel>::pop(*from_[i], [&](auto&& value) { value_.emplace(std::move(value)); }) !=
+    return ends_of<Channel>::pop_now(*from_[i], [&](auto&& value) { value_.emplace(std::move(value)); }) !=
            outcome::empty;
   }
   decltype(auto) conclude() { return std::forward<Handler>(handler_)(chosen_, std::move(value_)); }
@@ -83,24 +69,24 @@ class pop_any_case {
   std::optional<typename Channel::value_type> value_;
 };
 
-template <class Channel, class Value, class Handler>
+template <class Lane, class Value, class Handler>
 class push_case {
  public:
-  using sync = typename Channel::queue_type::sync_type;
+  using sync = typename Lane::sync;
   static constexpr std::size_t alternatives = 1;
 
-  push_case(Channel& to, std::remove_reference_t<Value>& value, Handler& handler)
+  push_case(Lane& to, std::remove_reference_t<Value>& value, Handler& handler)
       : to_(to), value_(value), handler_(handler) {}
   [[nodiscard]] std::size_t size() const noexcept { return 1; }
-  [[nodiscard]] auto& line(std::size_t) const noexcept { return ends_of<Channel>::to_push(to_); }
+  [[nodiscard]] auto& line(std::size_t) const noexcept { return to_.not_full.events; }
   bool attempt(std::size_t) {
-    result_ = ends_of<Channel>::push(to_, static_cast<Value&&>(value_));
+    result_ = to_.push_now(static_cast<Value&&>(value_));
     return result_ != outcome::full;
   }
   decltype(auto) conclude() { return std::forward<Handler>(handler_)(result_); }
 
  private:
-  Channel& to_;
+  Lane& to_;
   std::remove_reference_t<Value>& value_;
   std::remove_reference_t<Handler>& handler_;
   outcome result_ = outcome::full;
