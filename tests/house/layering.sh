@@ -19,8 +19,9 @@ awk '
     room("bus", "core queue time topic delivery flow metrics", "absl fmt")
     room("testing", "core queue time topic delivery flow metrics bus", "absl fmt")
 
-    # Where the library meets the system: the seam, and what takes memory from it by the page.
+    # Where the library meets the system: the seam, what takes memory from it by the page, and what event loops know.
     system_headers["include/millrace/core/sync.hpp"]
+    system_headers["include/millrace/core/detail/event_fd.hpp"]
     system_headers["include/millrace/core/detail/pages.hpp"]
 
     # What model checkers from outside can be expected to replace; the rings take nothing else.

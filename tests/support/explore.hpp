@@ -924,6 +924,22 @@ struct sync {
   using atomic_pair = explore::atomic_pair;
   using mutex = explore::mutex;
 
+  /// Readable or not; a loop waits for it with await().
+  class event_fd {
+   public:
+    void signal() {
+      readable_.store(1, std::memory_order_seq_cst);
+      for (int t = 0; t < most_threads; ++t) unpark(readable_);  // everybody who polls
+    }
+    void drain() { readable_.exchange(0, std::memory_order_seq_cst); }
+    void await() {
+      while (readable_.load(std::memory_order_seq_cst) == 0) park(readable_, 0);
+    }
+
+   private:
+    atomic<std::uint32_t> readable_{0};
+  };
+
   static void pause(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
   static void prefetch_to_write(const void*) {}
   static void fence_after_rmw(EXPLORE_HERE) { detail::now().fence({file, line, "fence"}); }

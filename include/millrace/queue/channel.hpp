@@ -49,6 +49,7 @@
 #include "millrace/queue/detail/awaiting.hpp"
 #include "millrace/queue/detail/ends.hpp"
 #include "millrace/queue/detail/lane.hpp"
+#include "millrace/queue/detail/readiness.hpp"
 #include "millrace/queue/detail/waiting.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/overflow.hpp"
@@ -227,6 +228,16 @@ class channel {
   /// True: every push from now on is refused.
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
+#if MILLRACE_HAS_EVENT_FD
+  /// For epoll and the event loops over it: a file descriptor that is readable while something can be popped, and from
+  /// close() on. The same one every time, the channel's own: do not read, write or close it. On readiness, pop until
+  /// the answer is empty; that, and nothing else, makes it unreadable again, so it suits level triggering and edge
+  /// triggering alike. It may be readable although somebody else was faster, and is when it is new. Without it a channel
+  /// pays nothing; with it, the first push after each time it was found empty pays a write to it.
+  /// std::runtime_error if the system has none left.
+  [[nodiscard]] int ready_fd() { return ready_.fd(not_empty_.events).number(); }
+#endif
+
   /// A limit that stops nobody: calls `on_level(true)` once there are `marks.high` values in the channel, and
   /// `on_level(false)` once there are only `marks.low` again, and so on, in the thread whose push or pop it was. The
   /// calls come one at a time, and the last one tells what holds. It must not throw, push into this channel or pop
@@ -306,7 +317,9 @@ class channel {
   // see detail/ends.hpp
   template <class Receive>
   outcome pop_now(Receive&& receive) {
-    return lane_.take(receive);
+    const outcome result = lane_.take(receive);
+    if (result != outcome::empty) return result;
+    return ready_.look_again([&] { return lane_.take(receive); });
   }
   template <class Receive>
   outcome take_quietly(Receive&& receive) {
@@ -326,6 +339,7 @@ class channel {
   MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
   typename sync::template atomic<bool> closed_{false};
   detail::waiting_room<sync> not_empty_;
+  detail::readiness<sync> ready_;
   lane lane_;
 };
 

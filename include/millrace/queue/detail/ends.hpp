@@ -11,7 +11,7 @@ inline namespace v0 {
 namespace detail {
 
 /// The channel's friend. Channel offers pop_now(receive), take_quietly(receive), tell_of_take(outcome), drop(T&&),
-/// not_empty_ and lane_at(level...), see lane.hpp.
+/// not_empty_, ready_ and lane_at(level...), see lane.hpp.
 template <class Channel>
 struct ends_of {
   static auto& to_pop(Channel& c) noexcept { return c.not_empty_.events; }
@@ -28,6 +28,8 @@ struct ends_of {
   static void drop(Channel& c, T&& value) {
     c.drop(std::move(value));
   }
+
+  static auto& ready(Channel& c) { return c.ready_.fd(c.not_empty_.events); }
 
   template <class... Level>
   static auto& lane(Channel& c, Level... level) {
