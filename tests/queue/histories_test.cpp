@@ -14,6 +14,7 @@
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/mpsc_queue.hpp"
 #include "millrace/queue/options.hpp"
+#include "millrace/queue/priority_channel.hpp"
 #include "millrace/queue/spsc_queue.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
 #include "support/catch.hpp"
@@ -125,6 +126,38 @@ struct endless_channel : channel<typename Queue::value_type, Queue> {
   [[nodiscard]] std::size_t capacity() const { return std::size_t{1} << 40; }
 };
 
+/// One level of a priority channel, while others are pushed to as well.
+template <bool Weighted>
+class one_level {
+  using channel = millrace::priority_channel<std::uint64_t, 3>;
+
+ public:
+  explicit one_level(std::size_t capacity)
+    requires(!Weighted)
+      : channel_(capacity) {}
+  explicit one_level(std::size_t capacity)
+    requires Weighted
+      : channel_(capacity, channel::weights{2, 1, 1}) {}
+  [[nodiscard]] std::size_t capacity() { return channel_.at(1).capacity(); }
+  outcome try_push(std::uint64_t value) {
+    if (value % 3 == 0) static_cast<void>(channel_.at(value % 2 == 0 ? 0 : 2).try_push(noise + 0));
+    return channel_.at(1).try_push(value);
+  }
+  outcome try_pop(std::uint64_t& value) {
+    outcome result = outcome::ok;
+    std::uint64_t got = noise;
+    while (got == noise && (result = channel_.try_pop(got)) == outcome::ok) {
+    }
+    if (result == outcome::ok) value = got;
+    return result;
+  }
+  void close() { channel_.close(); }
+
+ private:
+  static constexpr std::uint64_t noise = ~std::uint64_t{0};
+  channel channel_;
+};
+
 /// The verbs that wait, behind the names that the recorder calls.
 template <class Channel>
 class waiting {
@@ -222,6 +255,11 @@ TEST_CASE("histories of unbounded_queue") {
                                                every_shape, false);
   trial<parcels<chain<unbounded_queue<parcel, use_patience<1>>>>>(
       "unbounded_queue, 64 bytes, patience 1", full_rule::exact, 500'000, 0.1, every_shape, false);
+}
+
+TEST_CASE("histories of a level of priority_channel") {
+  trial<one_level<false>>("priority_channel, a level", full_rule::exact, 500'000, 0.05);
+  trial<one_level<true>>("priority_channel, a level, weighted", full_rule::exact, 500'000, 0.05);
 }
 
 TEST_CASE("histories of mpsc_queue") {

@@ -30,29 +30,22 @@
 #pragma once
 
 #include <chrono>
-#include <concepts>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <optional>
-#include <stop_token>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
-#include "millrace/core/event_count.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/core/outcome.hpp"
-#include "millrace/queue/detail/awaiting.hpp"
 #include "millrace/queue/detail/ends.hpp"
 #include "millrace/queue/detail/lane.hpp"
-#include "millrace/queue/detail/readiness.hpp"
-#include "millrace/queue/detail/waiting.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/overflow.hpp"
+#include "millrace/queue/verbs.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -63,8 +56,10 @@ struct watermarks {
   std::size_t low;
 };
 
+/// Its verbs (push, pop, try_*, *_for, *_until, pop_n, async_*, a range of its values, ready_fd) are those of verbs.hpp.
 template <class T, class Queue = mpmc_queue<T>, clock Clock = std::chrono::steady_clock>
-class channel {
+class channel : public push_verbs<channel<T, Queue, Clock>, T, Clock>,
+                public pop_verbs<channel<T, Queue, Clock>, T, typename Queue::sync_type, Clock> {
   static_assert(std::is_same_v<T, typename Queue::value_type>, "channel: the queue is of another type");
 
   using lane = detail::lane<Queue>;
@@ -89,154 +84,29 @@ class channel {
   channel(std::size_t capacity, clock_ref<Clock> clock, overflow policy = overflow::block,
           drop_handler on_drop = {})
     requires Queue::is_bounded
-      : clock_(clock), lane_(not_empty_, capacity, policy, std::move(on_drop)) {}
+      : clock_(clock), lane_(this->not_empty_, capacity, policy, std::move(on_drop)) {}
   /// Of a queue without a limit: never full.
   channel()
     requires(!Queue::is_bounded && stateless_clock<Clock>)
       : channel(clock_ref<Clock>()) {}
   explicit channel(clock_ref<Clock> clock)
     requires(!Queue::is_bounded)
-      : clock_(clock), lane_(not_empty_) {}
+      : clock_(clock), lane_(this->not_empty_) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
   /// Destroys what is left. Every call must have returned.
   ~channel() = default;
-
-  // --- push: ok | full | closed | timeout; `value` is untouched unless the answer is ok ---
-
-  /// Waits for room under overflow::block; under the other policies it does what they say, at once.
-  [[nodiscard]] outcome push(T&& value) { return lane_.push_waiting(detail::no_limit(), std::move(value)); }
-  [[nodiscard]] outcome push(const T& value)
-    requires std::is_copy_constructible_v<T>
-  {
-    return lane_.push_waiting(detail::no_limit(), value);
-  }
-  template <class Rep, class Period>
-  [[nodiscard]] outcome push_for(T&& value, std::chrono::duration<Rep, Period> wait) {
-    return lane_.push_waiting(detail::limit_for(clock_, wait), std::move(value));
-  }
-  template <class Rep, class Period>
-  [[nodiscard]] outcome push_for(const T& value, std::chrono::duration<Rep, Period> wait)
-    requires std::is_copy_constructible_v<T>
-  {
-    return lane_.push_waiting(detail::limit_for(clock_, wait), value);
-  }
-  [[nodiscard]] outcome push_until(T&& value, time_point deadline) {
-    return lane_.push_waiting(detail::limit_at<Clock>{clock_, deadline}, std::move(value));
-  }
-  [[nodiscard]] outcome push_until(const T& value, time_point deadline)
-    requires std::is_copy_constructible_v<T>
-  {
-    return lane_.push_waiting(detail::limit_at<Clock>{clock_, deadline}, value);
-  }
-  /// Never waits: under overflow::block it answers full.
-  [[nodiscard]] outcome try_push(T&& value) { return lane_.push_now(std::move(value)); }
-  [[nodiscard]] outcome try_push(const T& value)
-    requires std::is_copy_constructible_v<T>
-  {
-    return lane_.push_now(value);
-  }
-
-  // --- pop: ok | empty | closed | timeout; `out` is untouched unless the answer is ok ---
-
-  /// Waits for a value. closed: the channel has been closed, and everything accepted has been taken.
-  [[nodiscard]] outcome pop(T& out) { return pop_waiting(detail::no_limit(), into(out)); }
-  template <class Rep, class Period>
-  [[nodiscard]] outcome pop_for(T& out, std::chrono::duration<Rep, Period> wait) {
-    return pop_waiting(detail::limit_for(clock_, wait), into(out));
-  }
-  [[nodiscard]] outcome pop_until(T& out, time_point deadline) {
-    return pop_waiting(detail::limit_at<Clock>{clock_, deadline}, into(out));
-  }
-  [[nodiscard]] outcome try_pop(T& out) { return pop_now(into(out)); }
-
-  /// Waits for a value; nothing: closed and drained.
-  [[nodiscard]] std::optional<T> pop() {
-    std::optional<T> out;
-    static_cast<void>(pop_waiting(detail::no_limit(), [&](T&& value) { out.emplace(std::move(value)); }));
-    return out;
-  }
-  /// Nothing: empty, or closed and drained.
-  [[nodiscard]] std::optional<T> try_pop() {
-    std::optional<T> out;
-    static_cast<void>(pop_now([&](T&& value) { out.emplace(std::move(value)); }));
-    return out;
-  }
-
-  /// Waits for the first value, then takes what is there, `max` at the most, into `*out++`; returns how many.
-  /// 0: closed and drained, or `max` is 0.
-  template <class Out>
-  std::size_t pop_n(Out out, std::size_t max) {
-    std::size_t done = 0;
-    const auto receive = [&](T&& value) {
-      *out = std::move(value);
-      ++out;
-      ++done;
-    };
-    if (max == 0 || pop_waiting(detail::no_limit(), receive) != outcome::ok) return 0;
-    while (done < max && pop_now(receive) == outcome::ok) {
-    }
-    return done;
-  }
-
-  // --- for coroutines: co_await these ---
-  //
-  // The coroutine stands in the same line as threads do. It is resumed with its answer by executor(handle), called in
-  // the thread that made it possible; by default that thread runs it at once, inside its own push or pop, and tells
-  // the others of what the coroutine took or gave when that returns: do not block there. The executor must not throw.
-  // A stop ends the waiting, not what is ready at once. Arguments are held by reference.
-  //
-  // A coroutine that is suspended may be destroyed, by any thread and whatever the others do. It leaves the line, or
-  // the executor has been given its handle by then and has to forget it; a value that it was to be resumed with is
-  // dropped, as if by overflow.
-  //
-  // g++ 12 miscompiles a co_await that is the condition of an if, a while or a switch: give it a variable there.
-
-  /// ok, or full (but for overflow::block), closed or cancelled; `value` is untouched unless it is ok.
-  template <class Executor = inline_executor, class Stop = std::stop_token>
-  [[nodiscard]] auto async_push(T&& value, Executor executor = {}, Stop stop = {}) {
-    return awaiting_push<T>(value, std::move(executor), std::move(stop));
-  }
-  template <class Executor = inline_executor, class Stop = std::stop_token>
-    requires std::is_copy_constructible_v<T>
-  [[nodiscard]] auto async_push(const T& value, Executor executor = {}, Stop stop = {}) {
-    return awaiting_push<const T&>(value, std::move(executor), std::move(stop));
-  }
-  /// std::optional<T>; nothing: closed and drained, or cancelled.
-  template <class Executor = inline_executor, class Stop = std::stop_token>
-    requires std::invocable<Executor&, std::coroutine_handle<>>
-  [[nodiscard]] auto async_pop(Executor executor = {}, Stop stop = {}) {
-    return awaiting_pop(detail::into_optional<T>{}, std::move(executor), std::move(stop));
-  }
-  /// ok, closed or cancelled; `out` is untouched unless it is ok.
-  template <class Executor = inline_executor, class Stop = std::stop_token>
-    requires std::invocable<Executor&, std::coroutine_handle<>>
-  [[nodiscard]] auto async_pop(T& out, Executor executor = {}, Stop stop = {}) {
-    static_assert(std::is_move_assignable_v<T>,
-                  "channel: this T cannot be assigned to; use the async_pop that returns it");
-    return awaiting_pop(detail::into_variable<T>{&out}, std::move(executor), std::move(stop));
-  }
 
   /// Ends the stream. Pushes are refused from now on and pops drain what is left; everybody asleep is woken.
   /// Idempotent; returns at once.
   void close() noexcept {
     lane_.end();
     closed_.store(true, std::memory_order_release);
-    not_empty_.events.notify_each();
+    this->not_empty_.events.notify_each();
     lane_.not_full.events.notify_each();
   }
   /// True: every push from now on is refused.
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
-
-#if MILLRACE_HAS_EVENT_FD
-  /// For epoll and the event loops over it: a file descriptor that is readable while something can be popped, and from
-  /// close() on. The same one every time, the channel's own: do not read, write or close it. On readiness, pop until
-  /// the answer is empty; that, and nothing else, makes it unreadable again, so it suits level triggering and edge
-  /// triggering alike. It may be readable although somebody else was faster, and is when it is new. Without it a channel
-  /// pays nothing; with it, the first push after each time it was found empty pays a write to it.
-  /// std::runtime_error if the system has none left.
-  [[nodiscard]] int ready_fd() { return ready_.fd(not_empty_.events).number(); }
-#endif
 
   /// A limit that stops nobody: calls `on_level(true)` once there are `marks.high` values in the channel, and
   /// `on_level(false)` once there are only `marks.low` again, and so on, in the thread whose push or pop it was. The
@@ -267,59 +137,13 @@ class channel {
   }
   [[nodiscard]] overflow policy() const noexcept { return lane_.policy; }
 
-  /// Pops, one value a step, until the channel is closed and drained. Single pass; several threads may each
-  /// have a loop of their own.
-  class iterator {
-   public:
-    using iterator_concept = std::input_iterator_tag;
-    using value_type = T;
-    using difference_type = std::ptrdiff_t;
-
-    [[nodiscard]] T& operator*() const noexcept { return *value_; }
-    iterator& operator++() {
-      value_ = from_->pop();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return !value_.has_value(); }
-
-   private:
-    friend channel;
-    explicit iterator(channel& from) : from_(&from), value_(from.pop()) {}
-    channel* from_;
-    mutable std::optional<T> value_;  // a loop may move from `*it`, as from any element
-  };
-  [[nodiscard]] iterator begin() { return iterator(*this); }
-  [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
-
  private:
   friend detail::ends_of<channel>;
 
-  static auto into(T& out) noexcept {
-    static_assert(std::is_move_assignable_v<T>,
-                  "channel: this T cannot be assigned to; use the pop that returns it");
-    return [&out](T&& value) { out = std::move(value); };
-  }
-
-  template <class Value, class Executor, class Stop>
-  auto awaiting_push(std::remove_reference_t<Value>& value, Executor executor, Stop stop) {
-    using operation = detail::push_operation<lane, Value>;
-    return detail::awaiter<sync, operation, Executor, Stop>(operation(lane_, value), std::move(executor),
-                                                            std::move(stop));
-  }
-  template <class Into, class Executor, class Stop>
-  auto awaiting_pop(Into into, Executor executor, Stop stop) {
-    using operation = detail::pop_operation<channel, Into>;
-    return detail::awaiter<sync, operation, Executor, Stop>(operation(*this, std::move(into)),
-                                                            std::move(executor), std::move(stop));
-  }
-
   // see detail/ends.hpp
   template <class Receive>
-  outcome pop_now(Receive&& receive) {
-    const outcome result = lane_.take(receive);
-    if (result != outcome::empty) return result;
-    return ready_.look_again([&] { return lane_.take(receive); });
+  outcome take(Receive&& receive) {
+    return lane_.take(receive);
   }
   template <class Receive>
   outcome take_quietly(Receive&& receive) {
@@ -328,18 +152,9 @@ class channel {
   void tell_of_take(outcome result) { lane_.tell_of_take(result); }
   void drop(T&& value) { lane_.drop(std::move(value)); }
   [[nodiscard]] lane& lane_at() noexcept { return lane_; }
-  template <class Limit, class Receive>
-  outcome pop_waiting(Limit&& limit, Receive&& receive) {
-    const outcome result = pop_now(receive);
-    if (result != outcome::empty) return result;
-    limit.start();
-    return not_empty_.await(outcome::empty, limit, [&] { return pop_now(receive); });
-  }
 
   MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
   typename sync::template atomic<bool> closed_{false};
-  detail::waiting_room<sync> not_empty_;
-  detail::readiness<sync> ready_;
   lane lane_;
 };
 

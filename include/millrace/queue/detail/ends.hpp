@@ -10,14 +10,23 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// The channel's friend. Channel offers pop_now(receive), take_quietly(receive), tell_of_take(outcome), drop(T&&),
-/// not_empty_, ready_ and lane_at(level...), see lane.hpp.
+/// The friend of Channel and of its bases push_verbs and pop_verbs, see verbs.hpp.
 template <class Channel>
 struct ends_of {
+  static const auto& clock(const Channel& c) noexcept { return c.clock_; }
+
+  // --- the end to push to ---
+  static auto& lane(Channel& c) noexcept { return c.lane_at(); }
+
+  // --- the end to pop from ---
   static auto& to_pop(Channel& c) noexcept { return c.not_empty_.events; }
   template <class Receive>
   static outcome pop_now(Channel& c, Receive&& receive) {
     return c.pop_now(receive);
+  }
+  template <class Receive>
+  static outcome take(Channel& c, Receive&& receive) {
+    return c.take(receive);
   }
   template <class Receive>
   static outcome take_quietly(Channel& c, Receive&& receive) {
@@ -28,13 +37,7 @@ struct ends_of {
   static void drop(Channel& c, T&& value) {
     c.drop(std::move(value));
   }
-
   static auto& ready(Channel& c) { return c.ready_.fd(c.not_empty_.events); }
-
-  template <class... Level>
-  static auto& lane(Channel& c, Level... level) {
-    return c.lane_at(level...);
-  }
 };
 
 }  // namespace detail
