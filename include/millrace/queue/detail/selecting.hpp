@@ -219,9 +219,11 @@ class selection {
     stay(const stay&) = delete;
     stay& operator=(const stay&) = delete;
     ~stay() {
+      // What it took before it left the lines it had not been called for.
+      const std::size_t used = left_ ? s_.chosen_ : none;
       if (!left_) leave();
       for (std::size_t i = 0; i < s_.total_; ++i) {
-        if (entries_[i].notified && i != s_.chosen_) s_.line_at(i).notify_one();
+        if (entries_[i].notified && i != used) s_.line_at(i).notify_one();
       }
     }
     /// The first one that was called; `none`: none was.
