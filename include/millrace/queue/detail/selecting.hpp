@@ -324,14 +324,14 @@ class selection {
     return done;
   }
 
-  template <std::size_t I = 0>
+  template <std::size_t Nth = 0>
   returned conclude(std::size_t before = 0) {
-    auto& c = std::get<I>(cases_);
-    if constexpr (I + 1 < sizeof...(Cases)) {
+    auto& c = std::get<Nth>(cases_);
+    if constexpr (Nth + 1 < sizeof...(Cases)) {
       const bool mine = of_channels<std::remove_cvref_t<decltype(c)>>
                             ? chosen_ != none && chosen_ - before < c.size()
                             : chosen_ == none;
-      if (!mine) return conclude<I + 1>(before + c.size());
+      if (!mine) return conclude<Nth + 1>(before + c.size());
     }
     if constexpr (std::is_void_v<returned>) {
       static_cast<void>(c.conclude());
