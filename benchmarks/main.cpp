@@ -37,7 +37,7 @@ constexpr const char* usage =
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
     "65536\n"
-    "                    and none, one by one, in batches, waiting\n"
+    "                    and none, one by one, in batches, waiting; selects\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
     "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
     "                    burst/item/contender\n"
@@ -121,7 +121,8 @@ bool chosen(const entry& e, const settings& s) {
   using bench::work;
   const bench::cell& c = e.where;
   if (const auto asked = filtered(name_of(e))) return *asked;
-  const bool main = c.capacity == bench::main_capacity || c.capacity == bench::unbounded;
+  const bool main =
+      c.capacity == bench::main_capacity || c.capacity == bench::unbounded || c.how == verbs::selecting;
   const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
   const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
   if (s.pairs) return main && even && c.how == verbs::trying;
@@ -321,6 +322,7 @@ int main(int argc, char** argv) {
   bench::add_spsc_queue(all);
   bench::add_unbounded_queue(all);
   bench::add_channel(all);
+  bench::add_select(all);
   bench::add_vyukov_ring(all);
   bench::add_two_word_rings(all);
   bench::add_moodycamel(all);

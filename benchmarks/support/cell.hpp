@@ -9,10 +9,11 @@
 namespace bench {
 
 enum class verbs : unsigned char {
-  trying,    // try_push, try_pop, and the waiting rule of drive.hpp in between
-  blocking,  // push and pop, which wait in their own way
-  batches,   // try_push_n and try_pop_n, or what the queue calls them
-  one_each,  // as trying, for queues that allow one producer and one consumer
+  trying,     // try_push, try_pop, and the waiting rule of drive.hpp in between
+  blocking,   // push and pop, which wait in their own way
+  batches,    // try_push_n and try_pop_n, or what the queue calls them
+  one_each,   // as trying, for queues that allow one producer and one consumer
+  selecting,  // push into one of `capacity` channels, and a select over all of them
 };
 
 /// single: one thread pushes and pops in turn. ping_pong: two threads, two queues, a round trip is one item.
@@ -49,6 +50,7 @@ inline const char* to_string(verbs v) {
     case verbs::blocking: return "blocking";
     case verbs::batches: return "batch";
     case verbs::one_each: return "spsc";
+    case verbs::selecting: return "select";
   }
   return "";
 }

@@ -95,6 +95,15 @@ class suite {
     }
   }
 
+  /// Enters `Q`, from whose `channels` channels one consumer takes.
+  template <class Q>
+  void add_select(std::size_t channels, const char* name, role as) {
+    const auto enter = entering<typename Q::value_type>(channels, name, as);
+    for (const shape who : {shape{work::single}, shape{work::ping_pong}, shape{work::crowd, 1, 1}}) {
+      enter(verbs::selecting, who, sample<verbs::blocking, Q>);
+    }
+  }
+
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
 
@@ -136,6 +145,7 @@ void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
 void add_channel(suite&);
+void add_select(suite&);
 void add_vyukov_ring(suite&);
 void add_two_word_rings(suite&);
 void add_atomic_queue(suite&);

@@ -68,6 +68,25 @@ struct passing_on {
   void finish() { explore::check(in_a + in_b != 0, "it did one of them"); }
 };
 
+/// A select that takes a value it was not called for, as that came before it stood in line, may meanwhile be called for
+/// the next one: that call, too, goes on.
+struct called_while_taking {
+  static constexpr int threads = 4;
+  channel a{2};
+  channel b{2};
+  word sum[2] = {0, 0};
+  void thread(int i) {
+    if (i == 0) {
+      select(on_pop(b, [](std::optional<word>) {}), on_pop(a, [&](std::optional<word> v) { sum[0] = *v; }));
+    } else if (i == 1) {
+      sum[1] = *a.pop();
+    } else {
+      explore::check(a.push(word(i)) == outcome::ok, "there is room");
+    }
+  }
+  void finish() { explore::check(sum[0] + sum[1] == 5, "each took one"); }
+};
+
 /// Pop and push in one: what goes out through the select comes in through it, and nothing is pushed that was not taken.
 struct both_ways {
   static constexpr int threads = 2;
@@ -189,6 +208,7 @@ int main(int argc, char** argv) {
           world<two_channels>("two channels", {.preemptions = 2, .stale_reads = 0}),
           world<two_channels>("two channels, stale", {.preemptions = 1, .stale_reads = 1}),
           world<passing_on>("passing on", {.preemptions = 1, .stale_reads = 0}),
+          world<called_while_taking>("called while taking", {.preemptions = 2, .stale_reads = 0}),
           world<both_ways>("both ways", {.preemptions = 2, .stale_reads = 0}),
           world<against_close>("against close", {.preemptions = 2, .stale_reads = 0}),
           world<limits>("limits", {.preemptions = 2, .stale_reads = 0}),

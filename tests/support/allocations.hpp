@@ -1,5 +1,6 @@
-// Counts what the whole program takes from the free store. It replaces operator new, so one file of a program
-// may include it, and only one; a sanitizer, which replaces it too, is asked instead.
+// Counts what the whole program takes from the free store, and refuses it on demand. It replaces operator new, so one
+// file of a program may include it, and only one; a sanitizer, which replaces it too, is asked instead, and cannot be
+// made to refuse.
 #pragma once
 
 #include <atomic>
@@ -11,6 +12,9 @@
 
 namespace support {
 inline std::atomic<long> allocations{0};
+/// The n-th allocation of this thread from now on throws std::bad_alloc; 0: none does.
+inline thread_local long refuse_allocation = 0;
+inline constexpr bool can_refuse_allocations = SUPPORT_SANITIZED == 0;
 }  // namespace support
 
 #if SUPPORT_SANITIZED
@@ -29,6 +33,7 @@ inline const int counting = __sanitizer_install_malloc_and_free_hooks(
 
 namespace support {
 inline void* counted_allocation(std::size_t size, std::size_t align) {
+  if (refuse_allocation > 0 && --refuse_allocation == 0) throw std::bad_alloc();
   ++allocations;
   // aligned_alloc wants a multiple of the alignment
   void* const p = std::aligned_alloc(align, (size + align - 1) / align * align);

@@ -10,7 +10,7 @@
 // Errors      : a closed channel is ready: a pop of it that is also drained gives nothing, a push answers closed.
 // Exceptions  : what T's copy or move throws, or a handler; std::bad_alloc from waiting with on_pop_any. Whatever
 //               happens, the thread is in no line any more, and a wake-up that it did not use has been passed on.
-// Memory      : 40 bytes a case, on the stack; on_pop_any allocates as much for each channel when it has to wait.
+// Memory      : 48 bytes a case, on the stack; on_pop_any allocates as much for each channel when it has to wait.
 // Cost        : a try at each channel until one is ready; to wait, two tries and a mutex for each.
 // Source      : the semantics of Go's select statement and of crossbeam's Select.
 // Checked by  : tests/queue/select_test.cpp, tests/models/select_models.cpp

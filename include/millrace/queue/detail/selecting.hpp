@@ -195,7 +195,7 @@ class selection {
   class stay {
    public:
     stay(selection& s, entry* entries, gate<sync>& all) : s_(s), entries_(entries) {
-      for (std::size_t i = 0; i < s_.total_; ++i) {
+      for (std::size_t i = 0; i < s_.total(); ++i) {
         entries_[i].all = &all;
         entries_[i].own.close();
         entries_[i].notified = false;
@@ -205,16 +205,18 @@ class selection {
     stay(const stay&) = delete;
     stay& operator=(const stay&) = delete;
     ~stay() {
+      // What it took before it left the lines it had not been called for.
+      const std::size_t used = left_ ? s_.chosen_ : none;
       if (!left_) leave();
-      for (std::size_t i = 0; i < s_.total_; ++i) {
-        if (entries_[i].notified && i != s_.chosen_) s_.line_at(i).notify_one();
+      for (std::size_t i = 0; i < s_.total(); ++i) {
+        if (entries_[i].notified && i != used) s_.line_at(i).notify_one();
       }
     }
     /// The first one that was called; `none`: none was.
     std::size_t leave() noexcept {
       left_ = true;
       std::size_t first = none;
-      for (std::size_t i = s_.total_; i-- != 0;) {
+      for (std::size_t i = s_.total(); i-- != 0;) {
         if (s_.line_at(i).leave(entries_[i])) continue;
         entries_[i].own.wait();
         entries_[i].notified = true;
@@ -224,7 +226,7 @@ class selection {
     }
     /// All have been looked at.
     void forget() noexcept {
-      for (std::size_t i = 0; i < s_.total_; ++i) entries_[i].notified = false;
+      for (std::size_t i = 0; i < s_.total(); ++i) entries_[i].notified = false;
     }
 
    private:
@@ -238,7 +240,7 @@ class selection {
       std::array<entry, (fixed_total > 0 ? fixed_total : 1)> entries;
       wait_with(entries.data());
     } else {
-      const auto entries = std::make_unique<entry[]>(total_);
+      const auto entries = std::make_unique<entry[]>(total());
       wait_with(entries.get());
     }
   }
@@ -268,11 +270,13 @@ class selection {
     return in_time;
   }
 
-  [[nodiscard]] std::size_t anywhere() const { return total_ > 1 ? sync::random_below(total_) : 0; }
+  // why not always total_: where there is no channel at all g++ would see lines that are not there, and warn
+  [[nodiscard]] std::size_t total() const noexcept { return fixed ? fixed_total : total_; }
+  [[nodiscard]] std::size_t anywhere() const { return total() > 1 ? sync::random_below(total()) : 0; }
 
   /// Tries all, beginning with the i-th; true: one of them was done.
   bool look_from(std::size_t i) {
-    for (std::size_t n = 0; n < total_; ++n, i = i + 1 < total_ ? i + 1 : 0) {
+    for (std::size_t n = 0; n < total(); ++n, i = i + 1 < total() ? i + 1 : 0) {
       if (at(i, [](auto& c, std::size_t k) { return c.attempt(k); })) {
         chosen_ = i;
         return true;
@@ -306,14 +310,14 @@ class selection {
     return done;
   }
 
-  template <std::size_t I = 0>
+  template <std::size_t Nth = 0>
   returned conclude(std::size_t before = 0) {
-    auto& c = std::get<I>(cases_);
-    if constexpr (I + 1 < sizeof...(Cases)) {
+    auto& c = std::get<Nth>(cases_);
+    if constexpr (Nth + 1 < sizeof...(Cases)) {
       const bool mine = of_channels<std::remove_cvref_t<decltype(c)>>
                             ? chosen_ != none && chosen_ - before < c.size()
                             : chosen_ == none;
-      if (!mine) return conclude<I + 1>(before + c.size());
+      if (!mine) return conclude<Nth + 1>(before + c.size());
     }
     if constexpr (std::is_void_v<returned>) {
       static_cast<void>(c.conclude());
