@@ -2,7 +2,7 @@
 #include "millrace/queue/priority_channel.hpp"
 
 #include <cstdint>
-#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "support/explore.hpp"
@@ -87,6 +87,27 @@ struct closing : built<Weighted> {
   void finish() { explore::check(out == in[0] + in[1], "what was accepted came out"); }
 };
 
+/// A producer asleep at a full level is told of the end; and who learns of it sees what was written before.
+struct end_of_all {
+  static constexpr int threads = 3;
+  channel ch{2};
+  explore::plain<int> last_words{0};
+  end_of_all() {
+    for (word k = 1; k <= 2; ++k) std::ignore = ch.at(1).try_push(k + 0);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      last_words.set(1);
+      ch.close();
+    } else if (i == 1) {
+      explore::check(ch.at(1).push(3) == outcome::closed, "it will never have room");
+    } else if (ch.is_closed()) {
+      explore::check(last_words.get() == 1, "what was written before close is visible");
+    }
+  }
+  void finish() {}
+};
+
 /// A producer asleep at a full level hears of room in it, and not of room in another one.
 struct room {
   static constexpr int threads = 2;
@@ -118,6 +139,7 @@ int main(int argc, char** argv) {
           world<first_things_first>("first things first", {.preemptions = 3, .stale_reads = 1}),
           world<closing<false>>("closing", {.preemptions = 1, .stale_reads = 0}),
           world<closing<true>>("closing, weighted", {.preemptions = 1, .stale_reads = 0}),
+          world<end_of_all>("the end of all", {.preemptions = 3, .stale_reads = 1}),
           world<room>("room", {.preemptions = 3, .stale_reads = 0}),
           world<closing<false>>("closing, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },
