@@ -212,7 +212,7 @@ int main(int argc, char** argv) {
           world<both_ways>("both ways", {.preemptions = 2, .stale_reads = 0}),
           world<against_close>("against close", {.preemptions = 2, .stale_reads = 0}),
           world<limits>("limits", {.preemptions = 2, .stale_reads = 0}),
-          world<two_selects>("two selects", {.preemptions = 2, .stale_reads = 0}),
+          world<two_selects>("two selects", {.preemptions = 1, .stale_reads = 0}),
           world<two_channels>("two channels, random",
                               {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
           world<passing_on>("passing on, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),

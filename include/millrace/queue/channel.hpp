@@ -94,7 +94,7 @@ class channel : public push_verbs<channel<T, Queue, Clock>, T, Clock>,
       : clock_(clock), lane_(this->not_empty_) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
-  /// Destroys what is left. Every call must have returned.
+  /// Destroys what is left. Every call must have returned, also the push of a value that has just been popped.
   ~channel() = default;
 
   /// Ends the stream. Pushes are refused from now on and pops drain what is left; everybody asleep is woken.

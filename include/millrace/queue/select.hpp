@@ -11,7 +11,7 @@
 // Exceptions  : what T's copy or move throws, or a handler; std::bad_alloc from waiting with on_pop_any. Whatever
 //               happens, the thread is in no line any more, and a wake-up that it did not use has been passed on.
 // Memory      : 48 bytes a case, on the stack; on_pop_any allocates as much for each channel when it has to wait.
-// Cost        : a try at each channel until one is ready; to wait, two tries and a mutex for each.
+// Cost        : a try at each channel until one is ready; to wait, some tries more and two mutexes for each.
 // Source      : the semantics of Go's select statement and of crossbeam's Select.
 // Checked by  : tests/queue/select_test.cpp, tests/models/select_models.cpp
 //
@@ -98,6 +98,9 @@ template <class Handler>
 template <class... Cases>
   requires(sizeof...(Cases) > 0)
 auto select(Cases&&... cases) {
+  static_assert(
+      (!std::is_lvalue_reference_v<Cases> && ...),
+      "select: make the cases in the call; they refer to their arguments, which do not live longer");
   return detail::selection<std::remove_cvref_t<Cases>...>(cases...).run();
 }
 

@@ -16,7 +16,8 @@
 // Memory      : a chain of rings of 16 bytes a place for words, sizeof(T) + 8 otherwise. A ring that is full is followed
 //               by one of twice the size, up to the largest; while the backlog fits a ring, that ring serves for ever
 //               and nothing is allocated. A ring that has been drained is kept for the next burst (two at the most)
-//               or freed, and then its memory goes back to the system.
+//               or freed, and then its memory goes back to the system (a ring of 128 KiB or more, as the largest are
+//               unless you ask for smaller ones).
 // Cost        : mpmc_queue's, and a store and a look back at the chain; a new ring every `largest_ring` pushes while
 //               the backlog is larger than that.
 // Source      : chained rings, A. Morrison & Y. Afek (LCRQ), PPoPP 2013; reclamation, see core/detail/hazards.hpp.

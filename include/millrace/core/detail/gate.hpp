@@ -21,9 +21,15 @@ class gate {
   void close() noexcept { state_.store(closed, std::memory_order_relaxed); }
 
   void open() noexcept {
-    // (1) release; pairs with (2): what was done before is seen by the sleeper
-    if (state_.exchange(opened, std::memory_order_release) == sleeping) Sync::unpark(state_);
+    if (open_quietly()) wake(*this);
   }
+  /// The first half: true: somebody sleeps, and wake() is to follow.
+  [[nodiscard]] bool open_quietly() noexcept {
+    // (1) release; pairs with (2): what was done before is seen by the sleeper
+    return state_.exchange(opened, std::memory_order_release) == sleeping;
+  }
+  /// The second half. It is given an address and does not look what is there: the gate may be gone.
+  static void wake(gate& g) noexcept { Sync::unpark(g.state_); }
 
   // --- by the sleeper ---
 

@@ -172,18 +172,22 @@ class selection {
   }
 
  private:
+  static constexpr unsigned spins = 40;
+  static constexpr unsigned pauses_per_spin = 4;
   static constexpr std::size_t none = ~std::size_t{0};
   static constexpr bool fixed = ((Cases::alternatives > 0 || !of_channels<Cases>) && ...);
   static constexpr std::size_t fixed_total = (Cases::alternatives + ... + 0);
 
   // A place in one line. The notifier opens the gate of all first, and this entry's own in its last touch: when that
-  // is open the entry may go.
+  // is open the entry may go. The sleeper is woken after that, so that it need not wait once more.
   struct entry : line::place {
     entry() noexcept
         : line::place([](typename line::place& p) noexcept {
             auto& me = static_cast<entry&>(p);
-            me.all->open();
+            gate<sync>& of_all = *me.all;
+            const bool asleep = of_all.open_quietly();
             me.own.open();
+            if (asleep) gate<sync>::wake(of_all);
           }) {}
     gate<sync>* all = nullptr;
     gate<sync> own;
@@ -235,7 +239,12 @@ class selection {
     bool left_ = false;
   };
 
-  void wait() {
+  MILLRACE_NOINLINE void wait() {
+    // As the verbs do: what comes soon is cheaper to wait for awake.
+    for (unsigned i = total() != 0 && sync::spinning_helps() ? spins : 0; i != 0; --i) {
+      for (unsigned p = 0; p < pauses_per_spin; ++p) sync::pause();
+      if (look_from(anywhere())) return;
+    }
     if constexpr (fixed) {
       std::array<entry, (fixed_total > 0 ? fixed_total : 1)> entries;
       wait_with(entries.data());
