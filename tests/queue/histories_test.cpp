@@ -258,16 +258,16 @@ TEST_CASE("histories of unbounded_queue") {
 }
 
 TEST_CASE("histories of a level of priority_channel") {
-  trial<one_level<false>>("priority_channel, a level", full_rule::exact, 500'000, 0.05);
-  trial<one_level<true>>("priority_channel, a level, weighted", full_rule::exact, 500'000, 0.05);
+  trial<one_level<false>>("priority_channel, a level", full_rule::exact, 200'000, 0.05);
+  trial<one_level<true>>("priority_channel, a level, weighted", full_rule::exact, 200'000, 0.05);
 }
 
 TEST_CASE("histories of mpsc_queue") {
   using millrace::mpsc_queue;
-  trial<endless<mpsc_queue<std::uint64_t>>>("mpsc_queue", full_rule::exact, 600'000, 0.05, one_consumer,
+  trial<endless<mpsc_queue<std::uint64_t>>>("mpsc_queue", full_rule::exact, 300'000, 0.05, one_consumer,
                                             false);
   trial<parcels<endless<mpsc_queue<parcel, use_patience<0>>>>>(
-      "mpsc_queue, 64 bytes, patience 0", full_rule::exact, 300'000, 0.05, one_consumer, false);
+      "mpsc_queue, 64 bytes, patience 0", full_rule::exact, 200'000, 0.05, one_consumer, false);
   trial<waiting<endless_channel<mpsc_queue<std::uint64_t, use_patience<0>>>>>(
       "channel of mpsc_queue, push and pop", full_rule::exact, 200'000, 0.05, one_consumer);
 }

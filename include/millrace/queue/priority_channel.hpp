@@ -164,9 +164,10 @@ class priority_channel
         on_drop_(std::move(on_drop)),
         turns_(std::move(order)),
         levels_(make_levels(capacity, policy, std::make_index_sequence<Levels>())) {}
-  template <std::size_t... I>
-  std::array<level, Levels> make_levels(std::size_t capacity, overflow policy, std::index_sequence<I...>) {
-    return {level(*this, I, capacity, policy)...};
+  template <std::size_t... Number>
+  std::array<level, Levels> make_levels(std::size_t capacity, overflow policy,
+                                        std::index_sequence<Number...>) {
+    return {level(*this, Number, capacity, policy)...};
   }
 
   /// One look at each level, until one of them has something. closed: all have ended.
