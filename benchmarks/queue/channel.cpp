@@ -14,7 +14,12 @@ class channel {
  public:
   using value_type = T;
   static constexpr bool one_to_one = !Queue::many_producers;
-  explicit channel(std::size_t capacity) : channel_(capacity) {}
+  explicit channel(std::size_t capacity)
+    requires Queue::is_bounded
+      : channel_(capacity) {}
+  explicit channel(std::size_t)
+    requires(!Queue::is_bounded)
+  {}
   void push(T&& v) { static_cast<void>(channel_.push(std::move(v))); }
   void pop(T& v) { static_cast<void>(channel_.pop(v)); }
 
