@@ -321,6 +321,7 @@ int main(int argc, char** argv) {
   bench::add_spsc_queue(all);
   bench::add_unbounded_queue(all);
   bench::add_channel(all);
+  bench::add_coroutines(all);
   bench::add_vyukov_ring(all);
   bench::add_two_word_rings(all);
   bench::add_moodycamel(all);

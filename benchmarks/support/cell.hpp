@@ -13,6 +13,7 @@ enum class verbs : unsigned char {
   blocking,  // push and pop, which wait in their own way
   batches,   // try_push_n and try_pop_n, or what the queue calls them
   one_each,  // as trying, for queues that allow one producer and one consumer
+  handing,   // push and pop, by coroutines and threads that wait for each other
 };
 
 /// single: one thread pushes and pops in turn. ping_pong: two threads, two queues, a round trip is one item.
@@ -49,6 +50,7 @@ inline const char* to_string(verbs v) {
     case verbs::blocking: return "blocking";
     case verbs::batches: return "batch";
     case verbs::one_each: return "spsc";
+    case verbs::handing: return "hand-off";
   }
   return "";
 }
