@@ -629,25 +629,31 @@ TEST_CASE("one that is cancelled may destroy the others, and the channel") {
 
 namespace {
 
-/// Rounds in which `parties` do their part at the same time.
-template <class... Parts>
-void storm(int rounds, auto prepare, auto check, Parts... parts) {
-  std::barrier meet(sizeof...(Parts) + 1);
+constexpr int games = 20;
+constexpr int rounds = watched ? 150 : 2500;
+
+/// In each round two threads go through all games side by side, one with `first`, the other with `second`.
+// why many games a round: threads of a busy machine meet after milliseconds, and then run for a while.
+template <class Game>
+void storm(auto prepare, auto first, auto second, auto check) {
+  std::vector<std::unique_ptr<Game>> all;
+  for (int i = 0; i < games; ++i) all.push_back(std::make_unique<Game>());
+  std::barrier meet(3);
   const auto run = [&](auto part) {
-    return std::thread([&meet, part, rounds] {
+    return std::thread([&meet, &all, part] {
       for (int i = 0; i < rounds; ++i) {
         meet.arrive_and_wait();
-        part(i);
+        for (auto& game : all) part(*game);
         meet.arrive_and_wait();
       }
     });
   };
-  std::thread threads[] = {run(parts)...};
+  std::thread threads[] = {run(first), run(second)};
   for (int i = 0; i < rounds; ++i) {
-    prepare(i);
+    for (auto& game : all) prepare(*game);
     meet.arrive_and_wait();
     meet.arrive_and_wait();
-    check(i);
+    for (auto& game : all) check(*game);
   }
   for (auto& t : threads) t.join();
 }
@@ -661,81 +667,110 @@ coroutine pop_slot(channel<int>& ch, int& slot, std::stop_token stop) {
 
 TEST_CASE("a stop races with pushes: each value is received or left, once") {
   const watchdog guard("a cancellation storm");
-  constexpr int rounds = watched ? 1500 : 15000;
   constexpr int waiting = 4;
-  channel<int> ch(8);
-  std::optional<std::stop_source> stop;
-  std::vector<coroutine> all;
-  int slots[waiting] = {};
+  struct game {
+    channel<int> ch{8};
+    std::optional<std::stop_source> stop;
+    int slots[waiting] = {};
+    std::vector<coroutine> all;
+  };
   int cancelled = 0;
   int received = 0;
   int wrong = 0;
-  storm(
-      rounds,
-      [&](int) {
-        stop.emplace();
-        for (int& slot : slots) all.push_back(pop_slot(ch, slot = -2, stop->get_token()));
+  storm<game>(
+      [](game& g) {
+        g.stop.emplace();
+        for (int& slot : g.slots) g.all.push_back(pop_slot(g.ch, slot = -2, g.stop->get_token()));
       },
-      [&](int) {
+      [](game& g) { g.stop->request_stop(); },
+      [](game& g) {
+        for (int i = 0; i < waiting; ++i) static_cast<void>(g.ch.push(i));
+      },
+      [&](game& g) {
         ints seen;
-        for (const int slot : slots) {
-          if (slot >= 0) seen.push_back(slot);
-          if (slot == -1) ++cancelled;
-          if (slot >= 0) ++received;
+        for (const int slot : g.slots) {
+          cancelled += slot == -1;
+          received += slot >= 0;
           wrong += slot == -2;
+          if (slot >= 0) seen.push_back(slot);
         }
-        for (const int v : drain(ch)) seen.push_back(v);
+        for (const int v : drain(g.ch)) seen.push_back(v);
         std::sort(seen.begin(), seen.end());
         wrong += seen != numbers(0, waiting);
-        for (const coroutine& c : all) wrong += !c.done();
-        all.clear();
-      },
-      [&](int) { stop->request_stop(); },
-      [&](int) {
-        for (int i = 0; i < waiting; ++i) static_cast<void>(ch.push(i));
+        for (const coroutine& c : g.all) wrong += !c.done();
+        g.all.clear();
       });
   CHECK(wrong == 0);
-  CHECK(cancelled + received == waiting * rounds);
+  CHECK(cancelled + received == waiting * games * rounds);
 }
 
 TEST_CASE("a stop races with pops: what was to be pushed arrives or stays, once") {
   const watchdog guard("a cancellation storm of pushes");
-  constexpr int rounds = watched ? 1500 : 15000;
   constexpr int waiting = 4;
-  channel<pointer> ch(2);
-  std::optional<std::stop_source> stop;
-  std::vector<coroutine> all;
-  pointer values[waiting];
-  outcome answers[waiting] = {};
-  ints popped;
+  struct game {
+    channel<pointer> ch{2};
+    std::optional<std::stop_source> stop;
+    pointer values[waiting];
+    outcome answers[waiting] = {};
+    ints popped;
+    std::vector<coroutine> all;
+  };
   int wrong = 0;
-  storm(
-      rounds,
-      [&](int) {
-        stop.emplace();
-        for (int i = 0; i < 2; ++i) wrong += ch.try_push(make<pointer>(100 + i)) != outcome::ok;
+  storm<game>(
+      [&](game& g) {
+        g.stop.emplace();
+        for (int i = 0; i < 2; ++i) wrong += g.ch.try_push(make<pointer>(100 + i)) != outcome::ok;
         for (int i = 0; i < waiting; ++i) {
-          values[i] = make<pointer>(i);
-          answers[i] = unanswered;
-          all.push_back(push_one(ch, values[i], answers[i], inline_executor(), stop->get_token()));
+          g.values[i] = make<pointer>(i);
+          g.answers[i] = unanswered;
+          g.all.push_back(push_one(g.ch, g.values[i], g.answers[i], inline_executor(), g.stop->get_token()));
         }
-        popped.clear();
       },
-      [&](int) {
-        for (const int v : drain(ch)) popped.push_back(v);
-        for (int i = 0; i < waiting; ++i) {
-          wrong += answers[i] != (values[i] == nullptr ? outcome::ok : outcome::cancelled);
-          if (values[i] != nullptr) popped.push_back(number(values[i]));
-        }
-        std::sort(popped.begin(), popped.end());
-        wrong += popped != ints{0, 1, 2, 3, 100, 101};
-        all.clear();
-      },
-      [&](int) { stop->request_stop(); },
-      [&](int) {
+      [](game& g) { g.stop->request_stop(); },
+      [](game& g) {
         for (int i = 0; i < 3; ++i) {
-          if (const auto v = ch.try_pop()) popped.push_back(number(*v));
+          if (const auto v = g.ch.try_pop()) g.popped.push_back(number(*v));
         }
+      },
+      [&](game& g) {
+        for (const int v : drain(g.ch)) g.popped.push_back(v);
+        for (int i = 0; i < waiting; ++i) {
+          wrong += g.answers[i] != (g.values[i] == nullptr ? outcome::ok : outcome::cancelled);
+          if (g.values[i] != nullptr) g.popped.push_back(number(g.values[i]));
+        }
+        std::sort(g.popped.begin(), g.popped.end());
+        wrong += g.popped != ints{0, 1, 2, 3, 100, 101};
+        g.popped.clear();
+        g.all.clear();
+      });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("suspending races with a stop and a push: the value is received or left") {
+  const watchdog guard("a storm around the suspension");
+  struct game {
+    channel<int> ch{2};
+    std::optional<std::stop_source> stop;
+    int slot = -2;
+    coroutine c;
+    int round = 0;
+  };
+  int wrong = 0;
+  storm<game>(
+      [](game& g) {
+        g.stop.emplace();
+        ++g.round;
+      },
+      [](game& g) { g.c = pop_slot(g.ch, g.slot = -2, g.stop->get_token()); },
+      [](game& g) {
+        if (g.round % 2 == 0) g.stop->request_stop();
+        static_cast<void>(g.ch.push(7));
+        if (g.round % 2 != 0) g.stop->request_stop();
+      },
+      [&](game& g) {
+        wrong += !g.c.done();
+        wrong += g.slot != 7 && g.slot != -1;
+        wrong += drain(g.ch) != (g.slot == 7 ? ints{} : ints{7});
       });
   CHECK(wrong == 0);
 }
@@ -781,86 +816,132 @@ TEST_CASE("destroyed after it was answered: the value is dropped, and the execut
   CHECK(ch.dropped() == 1);
 }
 
-TEST_CASE("destroying races with pushes: each value is dropped, taken by the one behind, or left") {
+TEST_CASE("destroying races with pushes: each value is dropped, received, or left") {
   const watchdog guard("a storm of destruction");
-  constexpr int rounds = watched ? 1500 : 15000;
   constexpr int waiting = 4;
-  manual_executor loop;
-  ints seen;
-  channel<int> ch(8, overflow::block, [&](int&& v) { seen.push_back(v); });
-  std::vector<coroutine> all;
-  ints got;
-  int dropped = 0;
+  struct game {
+    manual_executor loop;
+    ints dropped;
+    ints got;
+    channel<int> ch{8, overflow::block, [this](int&& v) { dropped.push_back(v); }};
+    std::vector<coroutine> all;
+    std::uint64_t dropped_ever = 0;
+    int round = 0;
+  };
   int wrong = 0;
-  storm(
-      rounds,
-      [&](int) {
-        for (int i = 0; i < waiting; ++i) all.push_back(pop_one(ch, got, loop.poster()));
+  storm<game>(
+      [](game& g) {
+        ++g.round;
+        for (int i = 0; i < waiting; ++i) g.all.push_back(pop_one(g.ch, g.got, g.loop.poster()));
       },
-      [&](int) {
-        all.clear();
-        dropped += static_cast<int>(seen.size());
-        wrong += loop.size() != 0;
-        for (const int v : drain(ch)) seen.push_back(v);
-        seen.insert(seen.end(), got.begin(), got.end());
-        std::sort(seen.begin(), seen.end());
-        wrong += seen != numbers(0, waiting);
-        seen.clear();
-        got.clear();
-      },
-      // This thread is the loop's: nobody else runs or destroys.
-      [&](int round) {
+      // This is the loop's thread: nobody else runs or destroys.
+      [](game& g) {
         for (int i = waiting; i-- != 0;) {
-          if (round % 3 == 0 && i == 1) loop.run_one();
-          const auto h = all[static_cast<std::size_t>(i)].handle();
-          all[static_cast<std::size_t>(i)].destroy();
-          loop.forget(h);
+          if (g.round % 3 == 0 && i == 1) g.loop.run_one();
+          auto& c = g.all[static_cast<std::size_t>(i)];
+          const auto h = c.handle();
+          c.destroy();
+          g.loop.forget(h);
         }
       },
-      [&](int) {
-        for (int i = 0; i < waiting; ++i) static_cast<void>(ch.push(i));
+      [](game& g) {
+        for (int i = 0; i < waiting; ++i) static_cast<void>(g.ch.push(i));
+      },
+      [&](game& g) {
+        const std::uint64_t n_dropped = g.dropped.size();
+        wrong += g.loop.size() != 0;
+        ints seen = std::exchange(g.dropped, {});
+        for (const int v : drain(g.ch)) seen.push_back(v);
+        seen.insert(seen.end(), g.got.begin(), g.got.end());
+        std::sort(seen.begin(), seen.end());
+        wrong += seen != numbers(0, waiting);
+        g.dropped_ever += n_dropped;
+        wrong += g.ch.dropped() != g.dropped_ever;
+        g.got.clear();
+        g.all.clear();
       });
   CHECK(wrong == 0);
-  CHECK(ch.dropped() == static_cast<std::uint64_t>(dropped));
 }
 
 TEST_CASE("destroying races with a push: the one behind hears of it") {
   const watchdog guard("news that is passed on");
-  constexpr int rounds = watched ? 1500 : 15000;
-  manual_executor loop;
-  channel<int> ch(2);
-  coroutine front;
-  coroutine behind;
-  ints got;
-  ints nothing;
-  std::uint64_t dropped_before = 0;
+  struct game {
+    manual_executor loop;
+    channel<int> ch{2};
+    coroutine front;
+    coroutine behind;
+    ints got;
+    ints nothing;
+    std::uint64_t dropped_before = 0;
+  };
   int wrong = 0;
-  storm(
-      rounds,
-      [&](int) {
-        dropped_before = ch.dropped();
-        front = pop_one(ch, nothing, loop.poster());
-        behind = pop_one(ch, got, loop.poster());
+  storm<game>(
+      [](game& g) {
+        g.dropped_before = g.ch.dropped();
+        g.front = pop_one(g.ch, g.nothing, g.loop.poster());
+        g.behind = pop_one(g.ch, g.got, g.loop.poster());
       },
-      [&](int round) {
-        loop.run_all();
-        if (ch.dropped() == dropped_before) {
-          wrong += got != ints{round} || !behind.done();
-        } else {
-          wrong += !got.empty() || behind.done();
-        }
-        behind.destroy();
-        got.clear();
+      [](game& g) {
+        const auto h = g.front.handle();
+        g.front.destroy();
+        g.loop.forget(h);
       },
-      [&](int) {
-        const auto h = front.handle();
-        front.destroy();
-        loop.forget(h);
-      },
-      [&](int round) { static_cast<void>(ch.push(round)); });
+      [](game& g) { static_cast<void>(g.ch.push(7)); },
+      [&](game& g) {
+        g.loop.run_all();
+        const bool dropped = g.ch.dropped() != g.dropped_before;
+        wrong += g.behind.done() == dropped;
+        wrong += g.got != (dropped ? ints{} : ints{7});
+        wrong += !g.nothing.empty() || g.ch.size_approx() != 0;
+        g.behind.destroy();
+        g.got.clear();
+      });
   CHECK(wrong == 0);
-  CHECK(nothing.empty());
-  CHECK(ch.size_approx() == 0);
+}
+
+TEST_CASE("destroying races with a stop and a push: the one behind is served") {
+  const watchdog guard("a storm of destruction and cancellation");
+  struct game {
+    manual_executor loop;
+    channel<int> ch{2};
+    std::optional<std::stop_source> stop;
+    coroutine front;
+    coroutine behind;
+    ints got;
+    ints nothing;
+    std::uint64_t dropped_before = 0;
+    int round = 0;
+  };
+  int wrong = 0;
+  storm<game>(
+      [](game& g) {
+        ++g.round;
+        g.stop.emplace();
+        g.dropped_before = g.ch.dropped();
+        g.front = pop_one(g.ch, g.nothing, g.loop.poster(), g.stop->get_token());
+        g.behind = pop_one(g.ch, g.got, g.loop.poster());
+      },
+      [](game& g) {
+        const auto h = g.front.handle();
+        g.front.destroy();
+        g.loop.forget(h);
+      },
+      [](game& g) {
+        if (g.round % 2 == 0) g.stop->request_stop();
+        static_cast<void>(g.ch.push(7));
+        if (g.round % 2 != 0) g.stop->request_stop();
+      },
+      [&](game& g) {
+        g.loop.run_all();
+        const bool dropped = g.ch.dropped() != g.dropped_before;
+        wrong += dropped && g.round % 2 == 0;  // it had been cancelled before
+        wrong += g.behind.done() == dropped;
+        wrong += g.got != (dropped ? ints{} : ints{7});
+        wrong += !g.nothing.empty() || g.ch.size_approx() != 0;
+        g.behind.destroy();
+        g.got.clear();
+      });
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("close and destruction: one that learns of the end destroys the others") {
@@ -1091,12 +1172,12 @@ coroutine player(channel<int>& from, channel<int>& to, int last, depth& d) {
 }  // namespace
 
 TEST_CASE("ping-pong does not grow the stack") {
-  constexpr int rounds = watched ? 100000 : 1000000;
+  constexpr int exchanges = watched ? 100000 : 1000000;
   channel<int> left(2);
   channel<int> right(2);
   depth d;
-  const coroutine a = player(left, right, 2 * rounds, d);
-  const coroutine b = player(right, left, 2 * rounds, d);
+  const coroutine a = player(left, right, 2 * exchanges, d);
+  const coroutine b = player(right, left, 2 * exchanges, d);
   CHECK(left.push(1) == outcome::ok);
   CHECK(a.done());
   CHECK(b.done());
