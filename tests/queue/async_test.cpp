@@ -6,7 +6,9 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <semaphore>
@@ -773,6 +775,123 @@ TEST_CASE("suspending races with a stop and a push: the value is received or lef
         wrong += drain(g.ch) != (g.slot == 7 ? ints{} : ints{7});
       });
   CHECK(wrong == 0);
+}
+
+// ---- what happens between two steps of a suspension
+
+namespace {
+
+/// In place of a stop token: a piece of the test that runs where the coroutine asks it, first after its first try, and
+/// then after it has entered the line and tried again.
+struct asked {
+  const std::function<bool(int time)>* answer;
+  int* times;
+
+  [[nodiscard]] static bool stop_possible() noexcept { return false; }
+  [[nodiscard]] bool stop_requested() const noexcept { return (*answer)(++*times); }
+  template <class F>
+  struct callback_type {
+    callback_type(const asked&, F) {}
+  };
+};
+
+template <class Channel>
+coroutine pop_asking(Channel& ch, ints& out, const std::function<bool(int time)>& answer) {
+  int times = 0;
+  const auto v = co_await ch.async_pop(inline_executor(), asked{&answer, &times});
+  out.push_back(v.value_or(-1));
+}
+
+/// Its mutexes tell when somebody has to wait.
+struct announcing_sync : millrace::std_sync {
+  static inline std::atomic<int> held_up{0};
+  class mutex {
+   public:
+    void lock() noexcept {
+      if (mutex_.try_lock()) return;
+      ++held_up;
+      mutex_.lock();
+      --held_up;
+    }
+    void unlock() noexcept { mutex_.unlock(); }
+
+   private:
+    std::mutex mutex_;
+  };
+};
+
+}  // namespace
+
+TEST_CASE("a value that comes before the line is entered is found") {
+  channel<int> ch(2);
+  ints got;
+  const coroutine c = pop_asking(ch, got, [&](int time) {
+    if (time == 1) CHECK(ch.try_push(1) == outcome::ok);
+    return false;
+  });
+  CHECK(c.done());
+  CHECK(got == ints{1});
+}
+
+TEST_CASE("what is taken there makes room, and the other side hears of it") {
+  channel<int> ch(2);
+  ints got;
+  coroutine pushing;
+  const coroutine c = pop_asking(ch, got, [&](int time) {
+    if (time == 1) pushing = push_numbers(ch, 1, 3);
+    return false;
+  });
+  CHECK(c.done());
+  CHECK(got == ints{1});
+  CHECK(pushing.done());
+  CHECK(drain(ch) == ints{2, 3});
+}
+
+TEST_CASE("called while it is being cancelled: the one behind is served") {
+  const watchdog guard("called while it is being cancelled");
+  channel<int, mpmc_queue<int, millrace::use_sync<announcing_sync>>> ch(2);
+  ints got;
+  ints behind;
+  coroutine next;
+  std::thread pusher;
+  const coroutine c = pop_asking(ch, got, [&](int time) {
+    if (time == 1) return false;
+    next = pop_one(ch, behind);
+    pusher = std::thread([&] { static_cast<void>(ch.push(1)); });
+    // It has taken the first one out of the line, and waits to work for it.
+    while (announcing_sync::held_up == 0) std::this_thread::yield();
+    return true;
+  });
+  pusher.join();
+  CHECK(c.done());
+  CHECK(got == ints{-1});
+  CHECK(next.done());
+  CHECK(behind == ints{1});
+}
+
+TEST_CASE("who has its answer is resumed before the other side hears, which may then destroy it") {
+  using support::hooked;
+  channel<hooked> ch(2);
+  coroutine victim;
+  coroutine breaker;
+  outcome answer = unanswered;
+  const auto breaking = [](channel<hooked>& from, coroutine& it) -> coroutine {
+    const auto v = co_await from.async_pop();
+    CHECK(v->value() == 3);
+    it.destroy();
+  };
+  for (int i = 1; i <= 2; ++i) REQUIRE(ch.push(hooked(i)) == outcome::ok);
+  hooked value(3, [&](int move) {
+    // In the middle of the push that the pop below does for the coroutine: somebody empties the channel and waits.
+    if (move != 1) return;
+    CHECK(ch.try_pop()->value() == 2);
+    breaker = breaking(ch, victim);
+    CHECK_FALSE(breaker.done());
+  });
+  victim = push_one(ch, value, answer);
+  CHECK(ch.try_pop()->value() == 1);
+  CHECK(answer == outcome::ok);
+  CHECK(breaker.done());
 }
 
 // ---- destroyed while suspended
