@@ -323,6 +323,7 @@ int main(int argc, char** argv) {
   bench::add_unbounded_queue(all);
   bench::add_channel(all);
   bench::add_select(all);
+  bench::add_coroutines(all);
   bench::add_vyukov_ring(all);
   bench::add_two_word_rings(all);
   bench::add_moodycamel(all);

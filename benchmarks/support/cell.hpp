@@ -14,6 +14,7 @@ enum class verbs : unsigned char {
   batches,    // try_push_n and try_pop_n, or what the queue calls them
   one_each,   // as trying, for queues that allow one producer and one consumer
   selecting,  // push into one of `capacity` channels, and a select over all of them
+  handing,    // push and pop, by coroutines and threads that wait for each other
 };
 
 /// single: one thread pushes and pops in turn. ping_pong: two threads, two queues, a round trip is one item.
@@ -51,6 +52,7 @@ inline const char* to_string(verbs v) {
     case verbs::batches: return "batch";
     case verbs::one_each: return "spsc";
     case verbs::selecting: return "select";
+    case verbs::handing: return "hand-off";
   }
   return "";
 }

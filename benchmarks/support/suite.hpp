@@ -146,6 +146,7 @@ void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
 void add_channel(suite&);
 void add_select(suite&);
+void add_coroutines(suite&);
 void add_vyukov_ring(suite&);
 void add_two_word_rings(suite&);
 void add_atomic_queue(suite&);

@@ -966,14 +966,14 @@ TEST_CASE("only on_pop_any allocates, and only to wait") {
 }
 
 TEST_CASE("no memory to wait with: bad_alloc, and the channels are as before") {
-  if (!support::can_refuse_allocations) return;
+  if (!support::allocations_can_be_refused) return;
   channel<int> a(2);
   channel<int> b(2);
   manual_clock time;
   std::vector<channel<int>*> any{&a, &b};
   const auto of_any = [](std::size_t, std::optional<int> v) { return popped(v); };
   bool refused = false;
-  support::refuse_allocation = 1;
+  support::allocation_to_refuse = 1;
   try {
     select(on_pop_any(any, of_any), on_push(a, 1, pushed));  // need not wait
     select(on_pop_any(any, of_any));                         // likewise
@@ -981,7 +981,7 @@ TEST_CASE("no memory to wait with: bad_alloc, and the channels are as before") {
   } catch (const std::bad_alloc&) {
     refused = true;
   }
-  support::refuse_allocation = 0;
+  support::allocation_to_refuse = 0;
   CHECK(refused);
   for (int i = 0; i < 4; ++i) {
     REQUIRE((i % 2 == 0 ? a : b).push(i + 0) == outcome::ok);

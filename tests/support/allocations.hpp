@@ -12,9 +12,9 @@
 
 namespace support {
 inline std::atomic<long> allocations{0};
-/// The n-th allocation of this thread from now on throws std::bad_alloc; 0: none does.
-inline thread_local long refuse_allocation = 0;
-inline constexpr bool can_refuse_allocations = SUPPORT_SANITIZED == 0;
+/// The n-th allocation from now on is refused with std::bad_alloc, and only that one; 0: none is. Not in sanitized builds.
+inline std::atomic<long> allocation_to_refuse{0};
+inline constexpr bool allocations_can_be_refused = !SUPPORT_SANITIZED;
 }  // namespace support
 
 #if SUPPORT_SANITIZED
@@ -33,8 +33,8 @@ inline const int counting = __sanitizer_install_malloc_and_free_hooks(
 
 namespace support {
 inline void* counted_allocation(std::size_t size, std::size_t align) {
-  if (refuse_allocation > 0 && --refuse_allocation == 0) throw std::bad_alloc();
   ++allocations;
+  if (allocation_to_refuse.load() > 0 && allocation_to_refuse.fetch_sub(1) == 1) throw std::bad_alloc();
   // aligned_alloc wants a multiple of the alignment
   void* const p = std::aligned_alloc(align, (size + align - 1) / align * align);
   if (p == nullptr) throw std::bad_alloc();
