@@ -1,6 +1,7 @@
 // A queue in a world of the model checker, every verb of which is recorded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <tuple>
 #include <utility>
@@ -19,8 +20,9 @@ struct recorded {
   Queue q;
   explore::small_history history;
 
-  template <class... Args>
-  explicit recorded(explore::small_history h, Args... args) : q(args...), history(std::move(h)) {}
+  template <class... Sizes>
+  explicit recorded(explore::small_history h, Sizes... sizes)
+      : q(static_cast<std::size_t>(sizes)...), history(std::move(h)) {}
 
   millrace::outcome push(std::uint64_t v) {
     return history.record(explore::verb::push, v, [&](std::uint64_t) {
