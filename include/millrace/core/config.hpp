@@ -56,6 +56,13 @@
 #define MILLRACE_HAS_DWCAS 0
 #endif
 
+// Whether the system has eventfd(2), which an event loop can wait for.
+#if defined(__linux__)
+#define MILLRACE_HAS_EVENT_FD 1
+#else
+#define MILLRACE_HAS_EVENT_FD 0
+#endif
+
 // MSVC keeps the standard attribute without effect for its ABI's sake.
 #if defined(_MSC_VER)
 #define MILLRACE_NO_UNIQUE_ADDRESS [[msvc::no_unique_address]]

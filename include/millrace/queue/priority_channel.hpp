@@ -14,7 +14,7 @@
 //               The pops that wait, and all other ways of waiting, do not miss it. closed is final.
 // Exceptions  : std::length_error for a capacity outside 1 .. 2^31; std::invalid_argument for a weight of 0 or weights
 //               whose sum is more than 65,535; std::out_of_range from at(); otherwise as a channel's.
-// Memory      : `Levels` queues, about 300 bytes each beside their places; weighted, a byte for each unit of weight.
+// Memory      : `Levels` queues and about 500 bytes more for each; weighted, a byte for each unit of weight.
 // Cost        : a push as into a channel; a pop one look for each level that it passes. Weighted, one more
 //               read-modify-write on a line that all consumers share.
 // Source      : strict and weighted round robin, as in packet schedulers; the turns are spread as by A. Demers, S. Keshav,

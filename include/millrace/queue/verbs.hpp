@@ -11,7 +11,8 @@
 // Memory      : waiting allocates nothing: a waiter stands on its thread's stack, or in its coroutine.
 // Cost        : that of the queue, and a load when nobody waits at the other end.
 // Source      : WG21 P0260 for the verbs.
-// Checked by  : tests/queue/channel_test.cpp, async_test.cpp, ready_fd_test.cpp, and the models of the channel.
+// Checked by  : tests/queue/verbs_test.cpp, tests/queue/async_test.cpp, tests/queue/ready_fd_test.cpp,
+//               tests/models/channel_models.cpp, tests/models/async_models.cpp, tests/models/ready_fd_models.cpp
 //
 // Example:
 //   if (ch.push_for(std::move(order), 50ms) == millrace::outcome::timeout) shed(order);

@@ -3,8 +3,7 @@
 
 #include "millrace/core/config.hpp"
 
-#if defined(__linux__)
-#define MILLRACE_HAS_EVENT_FD 1
+#if MILLRACE_HAS_EVENT_FD
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,8 +11,6 @@
 #include <stdexcept>
 
 #include "millrace/core/detail/error.hpp"
-#else
-#define MILLRACE_HAS_EVENT_FD 0
 #endif
 
 namespace millrace {
