@@ -219,5 +219,5 @@ int main(int argc, char** argv) {
           world<two_selects>("two selects, random",
                              {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },
-      {"queue/detail/selecting.hpp"});
+      {"core/detail/gate.hpp"});
 }
