@@ -410,3 +410,88 @@ TEST_CASE("destruction in the middle of a wait is asserted against") {
 }
 
 #endif
+
+// ---- places of components
+
+namespace {
+/// Notes when it is called.
+struct noting : millrace::event_count::place {
+  noting(int n, std::vector<int>& calls)
+      : place([](place& p) noexcept {
+          auto& me = static_cast<noting&>(p);
+          me.calls_.push_back(me.number_);
+        }),
+        number_(n),
+        calls_(calls) {}
+
+ private:
+  int number_;
+  std::vector<int>& calls_;
+};
+}  // namespace
+
+TEST_CASE("places are called first come, first served, and once") {
+  millrace::event_count events;
+  std::vector<int> calls;
+  noting one(1, calls);
+  noting two(2, calls);
+  noting three(3, calls);
+  for (noting* p : {&one, &two, &three}) events.enter(*p);
+  CHECK(events.waiters_approx() == 3);
+  events.notify_one();
+  CHECK(calls == std::vector{1});
+  CHECK_FALSE(events.leave(one));
+  CHECK(events.leave(two));
+  CHECK_FALSE(events.leave(two));
+  events.notify_one();
+  events.notify_one();
+  CHECK(calls == std::vector{1, 3});
+  CHECK(events.waiters_approx() == 0);
+}
+
+TEST_CASE("who watches is called first, and takes the turn of nobody") {
+  millrace::event_count events;
+  std::vector<int> calls;
+  noting waiting(1, calls);
+  noting also(2, calls);
+  noting watching(9, calls);
+  events.enter(waiting);
+  events.enter(also);
+  events.watch(watching);
+  events.notify_one();
+  CHECK(calls == std::vector{9, 1});
+  events.notify_one();
+  CHECK(calls == std::vector{9, 1, 2});
+  events.watch(watching);
+  events.notify_one();
+  CHECK(calls == std::vector{9, 1, 2, 9});
+}
+
+TEST_CASE("notify_each: who has not been called yet can still leave") {
+  struct leaver : millrace::event_count::place {
+    leaver(millrace::event_count& e, noting& o)
+        : place([](place& p) noexcept {
+            auto& me = static_cast<leaver&>(p);
+            me.left = me.events.leave(me.other);
+          }),
+          events(e),
+          other(o) {}
+    millrace::event_count& events;
+    noting& other;
+    bool left = false;
+  };
+  millrace::event_count events;
+  std::vector<int> calls;
+  noting first(1, calls);
+  noting second(2, calls);
+  noting last(3, calls);
+  leaver leaving(events, second);
+  events.enter(first);
+  events.enter(leaving);
+  events.enter(second);
+  events.enter(last);
+  events.notify_each();
+  CHECK(leaving.left);
+  CHECK(calls == std::vector{1, 3});
+  CHECK(events.waiters_approx() == 0);
+}

@@ -9,7 +9,8 @@
 //               notifier is still returning.
 //               A thread that was woken and then leaves without looking at its condition passes the news on
 //               with another notify_one.
-// Order       : waiters are woken first come, first served. What a thread wrote before `notify_*` is visible to
+// Order       : waiters are woken first come, first served; who only watches hears of it before them and takes it from
+//               nobody. What a thread wrote before `notify_*` is visible to
 //               the thread that it wakes. The condition must have been made true by a read-modify-write, or be
 //               followed by a full barrier: otherwise notify's look for waiters may pass ahead of it.
 // Progress    : `notify_*` with nobody waiting is wait-free: one load, no lock, no system call. With somebody
