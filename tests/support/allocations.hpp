@@ -1,6 +1,6 @@
-// Counts what the whole program takes from the free store, and refuses it on demand. It replaces operator new, so one
-// file of a program may include it, and only one; a sanitizer, which replaces it too, is asked instead, and cannot be
-// made to refuse.
+// Counts what a thread takes from the free store, and refuses it on demand. It replaces operator new, so one file of a
+// program may include it, and only one; a sanitizer, which replaces it too, is asked instead, and cannot be made to
+// refuse.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,9 @@
 #include "support/sanitized.hpp"
 
 namespace support {
-inline std::atomic<long> allocations{0};
-/// The n-th allocation from now on is refused with std::bad_alloc, and only that one; 0: none is. Not in sanitized builds.
+/// Of the calling thread alone: a watchdog that starts late has its own to make.
+inline thread_local long allocations = 0;
+/// The n-th allocation of the program from now on is refused with std::bad_alloc, and only that one; 0: none is. Not in sanitized builds.
 inline std::atomic<long> allocation_to_refuse{0};
 inline constexpr bool allocations_can_be_refused = !SUPPORT_SANITIZED;
 }  // namespace support
@@ -25,7 +26,7 @@ extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile
 
 namespace support {
 inline const int counting = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, std::size_t) { allocations.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*, std::size_t) { ++allocations; },
     [](const volatile void*) {});
 }  // namespace support
 
