@@ -26,8 +26,7 @@ extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile
 
 namespace support {
 inline const int counting = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, std::size_t) { ++allocations; },
-    [](const volatile void*) {});
+    [](const volatile void*, std::size_t) { ++allocations; }, [](const volatile void*) {});
 }  // namespace support
 
 #else
