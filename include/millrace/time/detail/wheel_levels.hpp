@@ -1,0 +1,221 @@
+// The wheel itself: slots of five widths, in which entries wait for their tick.
+//
+// At level k a slot is 256^k ticks wide, and the slot of number s (its first tick is s * 256^k) is at s % 512: a level has
+// twice as many slots as one of the next level is worth. So while it is the turn of the slot before a wide one, all that
+// is in the wide one has room in the level below, and moves there bit by bit, a share with every tick. No tick moves a
+// whole slot. At the first tick of a slot of any level but the lowest, the slot is empty.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "millrace/core/config.hpp"
+#include "millrace/time/detail/occupancy.hpp"
+#include "millrace/time/detail/timer_slab.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+/// Slab: operator[](index) gives a timer_node. Ticks: a tick_count.
+template <class Slab, class Ticks>
+class wheel_levels {
+  using node = timer_node;
+  using index = node::index;
+
+ public:
+  wheel_levels(Slab& slab, std::uint64_t now) noexcept : slab_(slab), now_(now) {}
+  wheel_levels(const wheel_levels&) = delete;
+  wheel_levels& operator=(const wheel_levels&) = delete;
+
+  /// All ticks until then have come.
+  [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
+
+  /// Whether a node is in one of the slots.
+  [[nodiscard]] static bool holds(const node& n) noexcept { return n.place < all_slots; }
+
+  /// The next tick that meets the deadline.
+  [[nodiscard]] std::uint64_t tick_for(std::int64_t deadline) const noexcept {
+    const std::uint64_t at = Ticks::from(deadline);
+    return at > now_ ? at : now_ + 1;
+  }
+
+  /// Puts an entry where its deadline says.
+  void put(index i) noexcept {
+    node& n = slab_[i];
+    const std::uint64_t at = tick_for(n.deadline);
+    unsigned level = static_cast<unsigned>(std::bit_width(at - now_) - 1) / bits;
+    // Often it fits one lower, because a level has twice as many slots as that.
+    if (level > 0 && number_at(level - 1, at) - number_at(level - 1, now_) < slots) --level;
+    std::uint64_t number = number_at(level, at);
+    if (level >= levels) {
+      // Too far off: it waits in the last slot, and is put again from there.
+      level = levels - 1;
+      number = number_at(level, now_) + slots - 1;
+    }
+    const unsigned place = place_of(level, number);
+    slot& s = slots_[place];
+    if (s.size++ == 0) occupied_[level].set(place % slots);
+    n.place = static_cast<std::uint16_t>(place);
+    n.previous = node::none;
+    n.next = s.first;
+    if (s.first != node::none) slab_[s.first].previous = i;
+    s.first = i;
+    expect(level, number);
+  }
+  void remove(index i) noexcept {
+    const node& n = slab_[i];
+    slot& s = slots_[n.place];
+    (n.previous != node::none ? slab_[n.previous].next : s.first) = n.next;
+    if (n.next != node::none) slab_[n.next].previous = n.previous;
+    if (--s.size == 0) occupied_[n.place / slots].clear(n.place % slots);
+  }
+  /// Whether an entry with this deadline could stay in the slot of that one. Then it will be put again when the slot's turn
+  /// comes, if that is too early.
+  [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
+    const unsigned level = n.place / slots;
+    const std::uint64_t here = number_at(level, now_);
+    return tick_for(deadline) >= start_of(level, here + (n.place - here) % slots);
+  }
+
+  /// Goes to `target` at once if there is nothing to do on the way. False: there may be.
+  [[nodiscard]] bool skip_to(std::uint64_t target) noexcept {
+    if (target >= work_) return false;
+    if (target > now_) now_ = target;
+    return true;
+  }
+  /// The next tick that needs a stop, `target` at the latest.
+  [[nodiscard]] std::uint64_t next_stop(std::uint64_t target) noexcept {
+    if (stop_ <= now_ || work_ <= now_) look_ahead();
+    return stop_ < target ? stop_ : target;
+  }
+  /// Goes to `next`, which must be the next stop, and takes out of the wider slots what has to be nearer then: all of a
+  /// slot that begins there, and of one that begins later its share of the time until then. An entry is a step, and none
+  /// is made when `left` has come to 0: false then, and `next` has not been reached.
+  [[nodiscard]] bool go_to(std::uint64_t next, std::size_t& left, std::size_t& moved) noexcept {
+    const std::uint64_t from = now_;
+    now_ = next - 1;  // until then there is no stop
+    for (unsigned level = levels - 1; level > 0; --level) {
+      const std::uint64_t number = number_at(level, now_) + 1;
+      slot& s = slots_[place_of(level, number)];
+      if (s.size == 0) continue;
+      const std::uint64_t start = start_of(level, number);
+      const std::uint64_t opens = opening_of(level, number);
+      const std::uint64_t since = from > opens ? from : opens;
+      const std::uint64_t span = start - since;
+      for (std::uint64_t n = (s.size * (next - since) + span - 1) / span; n > 0; --n) {
+        if (left == 0) return false;
+        --left;
+        const index i = s.first;
+        remove(i);
+        put(i);
+        ++moved;
+      }
+    }
+    now_ = next;
+    return true;
+  }
+  /// An entry that was waiting for now(), or `none`. It may have been given a later deadline.
+  [[nodiscard]] index pop() noexcept {
+    const index i = slots_[place_of(0, now_)].first;
+    if (i != node::none) remove(i);
+    return i;
+  }
+
+  /// The tick of the first deadline.
+  [[nodiscard]] std::optional<std::uint64_t> next_expiry() const noexcept {
+    std::optional<std::uint64_t> found;
+    for (unsigned level = 0; level < levels; ++level) {
+      if (!occupied_[level].any()) continue;
+      const std::uint64_t here = number_at(level, now_);
+      for (std::uint64_t ahead = 0; ahead < slots; ++ahead) {
+        const std::uint64_t number = next_occupied(level, here + ahead);
+        ahead = number - here;
+        const std::uint64_t start = start_of(level, number);
+        if (ahead >= slots || (found && start >= *found)) break;
+        for (index i = slots_[place_of(level, number)].first; i != node::none; i = slab_[i].next) {
+          const std::uint64_t meets = Ticks::from(slab_[i].deadline);
+          const std::uint64_t at = meets > start ? meets : start;  // it may have come too late for its tick
+          if (!found || at < *found) found = at;
+        }
+      }
+    }
+    return found;
+  }
+  /// The next tick at which somebody who sleeps should come.
+  [[nodiscard]] std::optional<std::uint64_t> next_wakeup() const noexcept {
+    std::optional<std::uint64_t> found;
+    for (unsigned level = 0; level < levels; ++level) {
+      if (!occupied_[level].any()) continue;
+      const std::uint64_t at = wakeup_for(level, next_occupied(level, number_at(level, now_)));
+      if (!found || at < *found) found = at;
+    }
+    return found;
+  }
+
+ private:
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+  static constexpr unsigned levels = 5;
+  static constexpr unsigned bits = 8;
+  static constexpr unsigned slots = occupancy::size;
+  static constexpr unsigned all_slots = levels * slots;
+  /// Who sleeps is woken before more than this have to be brought nearer at once.
+  static constexpr std::uint64_t crowd = 64;
+
+  struct slot {
+    index first = node::none;
+    std::uint32_t size = 0;
+  };
+
+  [[nodiscard]] static std::uint64_t number_at(unsigned level, std::uint64_t tick) noexcept {
+    return tick >> (bits * level);
+  }
+  [[nodiscard]] static std::uint64_t start_of(unsigned level, std::uint64_t number) noexcept {
+    return number << (bits * level);
+  }
+  /// When the slot begins to be emptied: a slot's width before its start.
+  [[nodiscard]] static std::uint64_t opening_of(unsigned level, std::uint64_t number) noexcept {
+    return level == 0 ? number : start_of(level, number - 1);
+  }
+  [[nodiscard]] static unsigned place_of(unsigned level, std::uint64_t number) noexcept {
+    return level * slots + static_cast<unsigned>(number % slots);
+  }
+  /// The number of the first occupied slot from that one on; there must be one in the level.
+  [[nodiscard]] std::uint64_t next_occupied(unsigned level, std::uint64_t number) const noexcept {
+    return number + (occupied_[level].first_from(static_cast<unsigned>(number % slots)) - number) % slots;
+  }
+
+  /// There is something in that slot.
+  void expect(unsigned level, std::uint64_t number) noexcept {
+    if (start_of(level, number) < stop_) stop_ = start_of(level, number);
+    if (opening_of(level, number) < work_) work_ = opening_of(level, number);
+  }
+  void look_ahead() noexcept {
+    stop_ = work_ = never;
+    for (unsigned level = 0; level < levels; ++level) {
+      if (occupied_[level].any()) expect(level, next_occupied(level, number_at(level, now_)));
+    }
+  }
+  [[nodiscard]] std::uint64_t wakeup_for(unsigned level, std::uint64_t number) const noexcept {
+    const std::uint64_t start = start_of(level, number);
+    const std::uint64_t size = slots_[place_of(level, number)].size;
+    if (level == 0 || size <= crowd) return start;
+    const std::uint64_t opens = opening_of(level, number);
+    const std::uint64_t from = opens > now_ ? opens : now_;
+    const std::uint64_t step = (start - from) * crowd / size;
+    return from + (step > 0 ? step : 1);
+  }
+
+  Slab& slab_;
+  std::uint64_t now_;
+  std::uint64_t stop_ = never;  // no occupied slot begins before it, or it has passed
+  std::uint64_t work_ = never;  // nor is any to be emptied before
+  occupancy occupied_[levels];
+  slot slots_[all_slots];
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

@@ -1,0 +1,404 @@
+// millrace/time/timing_wheel.hpp - millions of timers in one thread: scheduled, moved and cancelled in constant time.
+//
+// Use it when : an event loop or a component of one thread has many deadlines, most of which are cancelled or moved before
+//               they come: timeouts, keep-alives, retries, rate limits.
+// Use instead : `timer_service` if several threads schedule, or nobody has a loop to call it from; `delay_queue` for
+//               messages that are to arrive later.
+// Threads     : one at a time.
+// Order       : what is due at the same tick comes in order of deadline, and of the same deadline in the order in which
+//               it was scheduled, or last rescheduled.
+// Progress    : schedule, cancel, reschedule: constant time, but for the allocator. advance: what is due, and a share of
+//               what comes due soon, which is brought nearer gradually; with a budget, no more steps than that.
+// Errors      : a handle that is void (its timer has fired or was cancelled, or it belongs to none) is told by the result.
+//               Never early, and at most one tick late. A deadline that has passed comes at the next tick.
+// Exceptions  : std::invalid_argument for a period shorter than a tick; std::length_error beyond 2^32 - 2^6 timers;
+//               std::logic_error from an advance or a drain inside a handler; otherwise what the allocator, a payload's
+//               constructor or a handler throws. In all cases nothing else is lost: after a handler has thrown, the
+//               next advance goes on with the timer after it.
+// Memory      : 32 bytes a timer and its payload, 20 KiB for the wheel; allocated for 64, 128, 256, ... timers more, and
+//               kept until the wheel is destroyed. Periods take 8 bytes for each timer of such a block.
+// Cost        : see benchmarks/README.md. An advance at which nothing happens is a comparison, however far it goes.
+// Source      : G. Varghese, A. Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. Slots half as wide as the level
+//               below, so that they can be emptied gradually: after Erlang/OTP's erl_time_wheel.
+// Checked by  : tests/time/timing_wheel_test.cpp, tests/time/timing_wheel_fuzz.cpp (against a sorted map)
+//
+// Example:
+//   millrace::timing_wheel<session_id> timeouts(clock::now());
+//   auto h = timeouts.schedule(clock::now() + 30s, id);
+//   timeouts.reschedule(h, clock::now() + 30s);                            // there was activity
+//   timeouts.advance(clock::now(), [&](session_id& id) { close(id); });    // from the loop; see next_wakeup()
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/error.hpp"
+#include "millrace/time/detail/run_merger.hpp"
+#include "millrace/time/detail/tick_count.hpp"
+#include "millrace/time/detail/timer_slab.hpp"
+#include "millrace/time/detail/wheel_levels.hpp"
+
+namespace millrace {
+inline namespace v0 {
+
+/// What becomes of the periods that have passed before a periodic timer could fire.
+enum class missed_periods : std::uint8_t {
+  skip,      // it fires once for all of them, and says how many it left out
+  catch_up,  // it fires once for each, at different ticks
+};
+
+/// `Tick` is how exact it is: a std::chrono::duration of which one is a whole number of the clock's own units.
+template <class Payload, class Tick = std::chrono::milliseconds, clock Clock = std::chrono::steady_clock,
+          class Allocator = std::allocator<Payload>>
+class timing_wheel {
+  static_assert(std::is_object_v<Payload> && std::is_same_v<Payload, std::remove_cv_t<Payload>>,
+                "timing_wheel: Payload must be an object");
+  static_assert(std::is_nothrow_destructible_v<Payload>, "timing_wheel: Payload's destructor must not throw");
+  using slab = detail::timer_slab<Payload, Allocator>;
+  using entry = typename slab::entry;
+  using node = detail::timer_node;
+  using index = node::index;
+  using ticks = detail::tick_count<Tick, Clock>;
+  using levels = detail::wheel_levels<slab, ticks>;
+
+ public:
+  using payload_type = Payload;
+  using tick = Tick;
+  using clock_type = Clock;
+  using duration = typename Clock::duration;
+  using time_point = typename Clock::time_point;
+  static constexpr std::size_t no_budget = ~std::size_t{0};
+
+  /// Names a timer, for ever: once that has fired for the last time or was cancelled, the handle is void and stays so.
+  class handle {
+   public:
+    handle() noexcept = default;  // void
+    friend bool operator==(const handle&, const handle&) noexcept = default;
+
+   private:
+    friend timing_wheel;
+    handle(index n, std::uint32_t g) noexcept : number(n), generation(g) {}
+    index number = 0;
+    std::uint32_t generation = 0;
+  };
+
+  /// What a handler is told beside the payload.
+  struct expiry {
+    time_point deadline;
+    handle timer;
+    std::uint64_t missed;  // periods that have passed since, and will not come
+  };
+
+  /// How an advance went.
+  struct progress {
+    std::size_t fired = 0;
+    std::size_t moved = 0;  // brought nearer
+    bool more = false;      // the budget was used up first
+  };
+
+  /// `now` is when its time begins.
+  explicit timing_wheel(time_point now, const Allocator& from = Allocator())
+      : slab_(from), waiting_(slab_, ticks::until(now.time_since_epoch().count())), due_(slab_) {}
+  timing_wheel(const timing_wheel&) = delete;
+  timing_wheel& operator=(const timing_wheel&) = delete;
+  /// Destroys what is left, without firing it.
+  ~timing_wheel() = default;
+
+  /// Constructs the payload from `args...`.
+  template <class... Args>
+    requires std::is_constructible_v<Payload, Args...>
+  handle schedule(time_point deadline, Args&&... args) {
+    const index i = make(std::forward<Args>(args)...);
+    return begin(i, deadline);
+  }
+  /// Fires at `first`, and then at every `period` after it, without drift. `period`: a tick at least.
+  template <class Arg>
+    requires std::is_constructible_v<Payload, Arg>
+  handle schedule_every(time_point first, duration period, Arg&& payload,
+                        missed_periods rule = missed_periods::skip) {
+    if (period.count() < ticks::units) {
+      detail::fail<std::invalid_argument>("timing_wheel::schedule_every: period must be a tick at least");
+    }
+    const index i = make(std::forward<Arg>(payload));
+    struct unmake {
+      timing_wheel* w;
+      index i;
+      ~unmake() {
+        if (w != nullptr) w->destroy(i);
+      }
+    } unless_done{this, i};
+    slab_.set_period(i, period.count());
+    unless_done.w = nullptr;
+    slab_[i].periodic = true;
+    slab_[i].catches_up = rule == missed_periods::catch_up;
+    return begin(i, first);
+  }
+
+  /// True: it will not fire (again), and its payload is gone; in the timer's own handler, that is gone afterwards.
+  bool cancel(handle timer) noexcept {
+    if (!is_scheduled(timer)) return false;
+    leave(timer.number);
+    --size_;
+    if (timer.number != firing_) {
+      destroy(timer.number);
+    } else {
+      slab_[firing_].place = node::is_firing;
+      slab_[firing_].periodic = false;
+    }
+    return true;
+  }
+  /// As cancel, and gives the payload back; nothing in the timer's own handler, which has it already.
+  [[nodiscard]] std::optional<Payload> extract(handle timer) {
+    std::optional<Payload> out;
+    if (timer.number != firing_ && is_scheduled(timer)) out.emplace(std::move(slab_[timer.number].payload));
+    cancel(timer);
+    return out;
+  }
+  /// Sets its next deadline. In its own handler also that of a timer that is firing for the last time.
+  bool reschedule(handle timer, time_point deadline) noexcept {
+    if (!names_one(timer)) return false;
+    entry& e = slab_[timer.number];
+    if (e.place == node::is_firing && !e.periodic) ++size_;
+    e.order = orders_++;
+    const std::int64_t at = deadline.time_since_epoch().count();
+    const bool stays = levels::holds(e) && waiting_.may_stay(e, at);
+    if (!stays) leave(timer.number);
+    e.deadline = at;
+    if (!stays) waiting_.put(timer.number);
+    return true;
+  }
+
+  /// Whether it will fire (again).
+  [[nodiscard]] bool is_scheduled(handle timer) const noexcept {
+    return names_one(timer) && (slab_[timer.number].place != node::is_firing || slab_[timer.number].periodic);
+  }
+  /// Its payload, which stays where it is; nullptr if the handle is void.
+  [[nodiscard]] Payload* find(handle timer) noexcept {
+    return names_one(timer) ? &slab_[timer.number].payload : nullptr;
+  }
+  /// How many will fire (again).
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  /// The tick that it has come to; in a handler, the one that is firing.
+  [[nodiscard]] time_point now() const noexcept { return time_of(waiting_.now()); }
+
+  /// Fires what has come due until `now`: handler(Payload&), or handler(Payload&, const expiry&). Afterwards the payload
+  /// is destroyed, unless the timer is to fire again. The handler may do with the wheel what it likes, but for advance
+  /// and drain. What it schedules for now or before comes one tick later, still in this advance if that is as far.
+  /// The steps that `budget` counts are: an entry fired, brought nearer, or put in order with others of its tick.
+  /// A time before that of the last advance is taken for that.
+  template <class Handler>
+    requires(std::is_invocable_v<Handler&, Payload&> ||
+             std::is_invocable_v<Handler&, Payload&, const expiry&>)
+  progress advance(time_point now, Handler&& handler, std::size_t budget = no_budget) {
+    if (budget == 0) detail::fail<std::invalid_argument>("timing_wheel::advance: budget must be 1 or more");
+    const inside guard(*this);
+    std::uint64_t target = ticks::until(now.time_since_epoch().count());
+    if (due_.empty() && waiting_.skip_to(target)) return {};
+    if (target < waiting_.now()) target = waiting_.now();
+    progress done;
+    for (;;) {
+      if (!fire_due(target, handler, budget, done)) break;
+      if (waiting_.now() == target) return done;
+      if (!waiting_.go_to(waiting_.next_stop(target), budget, done.moved)) break;
+    }
+    done.more = true;
+    return done;
+  }
+
+  /// Fires all that is scheduled, in order, each once, without waiting for its time. What its handlers schedule stays.
+  template <class Handler>
+    requires(std::is_invocable_v<Handler&, Payload&> ||
+             std::is_invocable_v<Handler&, Payload&, const expiry&>)
+  std::size_t drain(Handler&& handler) {
+    const inside guard(*this);
+    struct put_back {
+      timing_wheel& w;
+      ~put_back() {
+        while (!w.due_.empty()) w.waiting_.put(w.due_.pop());
+      }
+    } const if_it_throws{*this};
+    for (index i = 0; i < slab_.used(); ++i) {
+      if (slab_[i].place == node::is_free) continue;
+      leave(i);  // those that are due already too, because they may be half in order
+      slab_[i].place = node::is_firing;
+    }
+    for (index i = 0; i < slab_.used(); ++i) {
+      if (slab_[i].place == node::is_firing) await_turn(i);
+    }
+    while (!due_.empty() && due_.step()) {
+    }
+    progress done;
+    while (!due_.empty()) {
+      const index i = due_.pop();
+      slab_[i].periodic = false;
+      fire(i, 0, handler, done);
+    }
+    return done.fired;
+  }
+
+  /// The tick at which the next timer fires; nothing: there is none. Exact, so it looks at all entries of the slots
+  /// that come first: for tests and metrics.
+  [[nodiscard]] std::optional<time_point> next_expiry() const noexcept {
+    return due_.empty() ? time_of(waiting_.next_expiry()) : now();
+  }
+
+  /// When to call advance next, for a host that sleeps until then; nothing: there is nothing to wait for. Never later
+  /// than the next timer. It may be earlier, when there is much to bring nearer, or when timers have been moved.
+  [[nodiscard]] std::optional<time_point> next_wakeup() const noexcept {
+    return due_.empty() ? time_of(waiting_.next_wakeup()) : now();
+  }
+
+ private:
+  [[nodiscard]] static time_point time_of(std::uint64_t tick_number) noexcept {
+    return time_point(duration(ticks::time_of(tick_number)));
+  }
+  [[nodiscard]] static std::optional<time_point> time_of(std::optional<std::uint64_t> tick_number) noexcept {
+    if (!tick_number) return std::nullopt;
+    return time_of(*tick_number);
+  }
+
+  // --- advance ---
+
+  struct inside {
+    explicit inside(timing_wheel& w) : w_(w) {
+      if (w.advancing_) detail::fail<std::logic_error>("timing_wheel: advance or drain inside a handler");
+      w.advancing_ = true;
+    }
+    inside(const inside&) = delete;
+    inside& operator=(const inside&) = delete;
+    ~inside() { w_.advancing_ = false; }
+    timing_wheel& w_;
+  };
+
+  /// Fires what has been waiting for this tick. False: the budget was used up.
+  template <class Handler>
+  [[nodiscard]] bool fire_due(std::uint64_t target, Handler& handler, std::size_t& left, progress& done) {
+    for (index i = node::none; left > 0 && (i = waiting_.pop()) != node::none; --left) {
+      if (ticks::from(slab_[i].deadline) <= waiting_.now()) {
+        await_turn(i);
+      } else {
+        waiting_.put(i);
+        ++done.moved;
+      }
+    }
+    for (; left > 0 && !due_.empty(); --left) {
+      if (!due_.step()) fire(due_.pop(), target, handler, done);
+    }
+    return left > 0;
+  }
+
+  template <class Handler>
+  void fire(index i, std::uint64_t target, Handler& handler, progress& done) {
+    entry& e = slab_[i];
+    e.place = node::is_firing;
+    firing_ = i;
+    ++done.fired;
+    struct afterwards {
+      timing_wheel& w;
+      entry& e;
+      std::int64_t next;
+      ~afterwards() {
+        const index fired = std::exchange(w.firing_, node::none);
+        if (e.place != node::is_firing) return;  // it has been rescheduled
+        if (e.periodic) {
+          e.deadline = next;
+          e.order = w.orders_++;
+          w.waiting_.put(fired);
+        } else {
+          w.destroy(fired);
+        }
+      }
+    } at_the_end{*this, e, 0};
+    expiry told{time_point(duration(e.deadline)), handle(i, e.generation), 0};
+    if (e.periodic) {
+      at_the_end.next = next_period(i, target, told.missed);
+    } else {
+      --size_;
+    }
+    if constexpr (std::is_invocable_v<Handler&, Payload&, const expiry&>) {
+      handler(e.payload, std::as_const(told));
+    } else {
+      handler(e.payload);
+    }
+  }
+  [[nodiscard]] std::int64_t next_period(index i, std::uint64_t target,
+                                         std::uint64_t& missed) const noexcept {
+    constexpr std::int64_t end = std::numeric_limits<std::int64_t>::max();
+    const std::int64_t period = slab_.period(i);
+    const std::int64_t deadline = slab_[i].deadline;
+    if (deadline > end - period) return end;
+    const std::int64_t next = deadline + period;
+    if (slab_[i].catches_up || ticks::from(next) > target) return next;
+    const std::int64_t now = ticks::time_of(target);
+    const std::uint64_t late = static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(next);
+    missed = late / static_cast<std::uint64_t>(period) + 1;
+    const std::int64_t ahead = period - static_cast<std::int64_t>(late % static_cast<std::uint64_t>(period));
+    return now > end - ahead ? end : now + ahead;
+  }
+
+  // --- entries ---
+
+  /// Out of wherever it is.
+  void leave(index i) noexcept {
+    if (levels::holds(slab_[i])) {
+      waiting_.remove(i);
+    } else if (slab_[i].place == node::is_due) {
+      due_.remove(i);
+    }
+  }
+  void await_turn(index i) noexcept {
+    slab_[i].place = node::is_due;
+    due_.add(i);
+  }
+
+  [[nodiscard]] bool names_one(handle timer) const noexcept {
+    return timer.number < slab_.used() && slab_[timer.number].generation == timer.generation;
+  }
+  template <class... Args>
+  [[nodiscard]] index make(Args&&... args) {
+    struct taken {
+      slab& from;
+      index i;
+      ~taken() {
+        if (i != node::none) from.release(i);
+      }
+    } one{slab_, slab_.acquire()};
+    ::new (static_cast<void*>(std::addressof(slab_[one.i].payload))) Payload(std::forward<Args>(args)...);
+    return std::exchange(one.i, node::none);
+  }
+  void destroy(index i) noexcept {
+    slab_[i].payload.~Payload();
+    slab_[i].periodic = false;
+    slab_.release(i);
+  }
+  handle begin(index i, time_point deadline) noexcept {
+    entry& e = slab_[i];
+    e.deadline = deadline.time_since_epoch().count();
+    e.order = orders_++;
+    waiting_.put(i);
+    ++size_;
+    return handle(i, e.generation);
+  }
+
+  slab slab_;
+  levels waiting_;
+  detail::run_merger<slab> due_;  // what has been waiting for the tick that has come
+  std::uint64_t orders_ = 0;
+  std::size_t size_ = 0;
+  index firing_ = node::none;
+  bool advancing_ = false;
+};
+
+}  // namespace v0
+}  // namespace millrace
