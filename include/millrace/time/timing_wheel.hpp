@@ -43,10 +43,9 @@
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
-#include "millrace/time/detail/run_merger.hpp"
 #include "millrace/time/detail/tick_count.hpp"
 #include "millrace/time/detail/timer_slab.hpp"
-#include "millrace/time/detail/wheel_levels.hpp"
+#include "millrace/time/detail/wheel_core.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -69,7 +68,6 @@ class timing_wheel {
   using node = detail::timer_node;
   using index = node::index;
   using ticks = detail::tick_count<Tick, Clock>;
-  using levels = detail::wheel_levels<slab, ticks>;
 
  public:
   using payload_type = Payload;
@@ -108,7 +106,7 @@ class timing_wheel {
 
   /// `now` is when its time begins.
   explicit timing_wheel(time_point now, const Allocator& from = Allocator())
-      : slab_(from), waiting_(slab_, ticks::until(now.time_since_epoch().count())), due_(slab_) {}
+      : slab_(from), wheel_(slab_, ticks::until(now.time_since_epoch().count())) {}
   timing_wheel(const timing_wheel&) = delete;
   timing_wheel& operator=(const timing_wheel&) = delete;
   /// Destroys what is left, without firing it.
@@ -147,12 +145,11 @@ class timing_wheel {
   /// True: it will not fire (again), and its payload is gone; in the timer's own handler, that is gone afterwards.
   bool cancel(handle timer) noexcept {
     if (!is_scheduled(timer)) return false;
-    leave(timer.number);
+    if (wheel_.holds(timer.number)) wheel_.remove(timer.number);
     --size_;
     if (timer.number != firing_) {
       destroy(timer.number);
     } else {
-      slab_[firing_].place = node::is_firing;
       slab_[firing_].periodic = false;
     }
     return true;
@@ -167,20 +164,19 @@ class timing_wheel {
   /// Sets its next deadline. In its own handler also that of a timer that is firing for the last time.
   bool reschedule(handle timer, time_point deadline) noexcept {
     if (!names_one(timer)) return false;
-    entry& e = slab_[timer.number];
-    if (e.place == node::is_firing && !e.periodic) ++size_;
-    e.order = orders_++;
     const std::int64_t at = deadline.time_since_epoch().count();
-    const bool stays = levels::holds(e) && waiting_.may_stay(e, at);
-    if (!stays) leave(timer.number);
-    e.deadline = at;
-    if (!stays) waiting_.put(timer.number);
+    if (wheel_.holds(timer.number)) {
+      wheel_.move(timer.number, at);
+    } else {
+      if (!slab_[timer.number].periodic) ++size_;
+      wheel_.put(timer.number, at);
+    }
     return true;
   }
 
   /// Whether it will fire (again).
   [[nodiscard]] bool is_scheduled(handle timer) const noexcept {
-    return names_one(timer) && (slab_[timer.number].place != node::is_firing || slab_[timer.number].periodic);
+    return names_one(timer) && (wheel_.holds(timer.number) || slab_[timer.number].periodic);
   }
   /// Its payload, which stays where it is; nullptr if the handle is void.
   [[nodiscard]] Payload* find(handle timer) noexcept {
@@ -190,7 +186,7 @@ class timing_wheel {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   /// The tick that it has come to; in a handler, the one that is firing.
-  [[nodiscard]] time_point now() const noexcept { return time_of(waiting_.now()); }
+  [[nodiscard]] time_point now() const noexcept { return time_of(wheel_.now()); }
 
   /// Fires what has come due until `now`: handler(Payload&), or handler(Payload&, const expiry&). Afterwards the payload
   /// is destroyed, unless the timer is to fire again. The handler may do with the wheel what it likes, but for advance
@@ -203,16 +199,10 @@ class timing_wheel {
   progress advance(time_point now, Handler&& handler, std::size_t budget = no_budget) {
     if (budget == 0) detail::fail<std::invalid_argument>("timing_wheel::advance: budget must be 1 or more");
     const inside guard(*this);
-    std::uint64_t target = ticks::until(now.time_since_epoch().count());
-    if (due_.empty() && waiting_.skip_to(target)) return {};
-    if (target < waiting_.now()) target = waiting_.now();
+    const std::uint64_t until = ticks::until(now.time_since_epoch().count());
+    const std::uint64_t target = until > wheel_.now() ? until : wheel_.now();
     progress done;
-    for (;;) {
-      if (!fire_due(target, handler, budget, done)) break;
-      if (waiting_.now() == target) return done;
-      if (!waiting_.go_to(waiting_.next_stop(target), budget, done.moved)) break;
-    }
-    done.more = true;
+    done.more = !wheel_.advance(target, budget, done.moved, [&](index i) { fire(i, target, handler, done); });
     return done;
   }
 
@@ -222,41 +212,24 @@ class timing_wheel {
              std::is_invocable_v<Handler&, Payload&, const expiry&>)
   std::size_t drain(Handler&& handler) {
     const inside guard(*this);
-    struct put_back {
-      timing_wheel& w;
-      ~put_back() {
-        while (!w.due_.empty()) w.waiting_.put(w.due_.pop());
-      }
-    } const if_it_throws{*this};
-    for (index i = 0; i < slab_.used(); ++i) {
-      if (slab_[i].place == node::is_free) continue;
-      leave(i);  // those that are due already too, because they may be half in order
-      slab_[i].place = node::is_firing;
-    }
-    for (index i = 0; i < slab_.used(); ++i) {
-      if (slab_[i].place == node::is_firing) await_turn(i);
-    }
-    while (!due_.empty() && due_.step()) {
-    }
     progress done;
-    while (!due_.empty()) {
-      const index i = due_.pop();
+    wheel_.take_all(slab_.used(), [&](index i) {
       slab_[i].periodic = false;
       fire(i, 0, handler, done);
-    }
+    });
     return done.fired;
   }
 
   /// The tick at which the next timer fires; nothing: there is none. Exact, so it looks at all entries of the slots
   /// that come first: for tests and metrics.
   [[nodiscard]] std::optional<time_point> next_expiry() const noexcept {
-    return due_.empty() ? time_of(waiting_.next_expiry()) : now();
+    return time_of(wheel_.next_expiry());
   }
 
   /// When to call advance next, for a host that sleeps until then; nothing: there is nothing to wait for. Never later
   /// than the next timer. It may be earlier, when there is much to bring nearer, or when timers have been moved.
   [[nodiscard]] std::optional<time_point> next_wakeup() const noexcept {
-    return due_.empty() ? time_of(waiting_.next_wakeup()) : now();
+    return time_of(wheel_.next_wakeup());
   }
 
  private:
@@ -281,27 +254,9 @@ class timing_wheel {
     timing_wheel& w_;
   };
 
-  /// Fires what has been waiting for this tick. False: the budget was used up.
-  template <class Handler>
-  [[nodiscard]] bool fire_due(std::uint64_t target, Handler& handler, std::size_t& left, progress& done) {
-    for (index i = node::none; left > 0 && (i = waiting_.pop()) != node::none; --left) {
-      if (ticks::from(slab_[i].deadline) <= waiting_.now()) {
-        await_turn(i);
-      } else {
-        waiting_.put(i);
-        ++done.moved;
-      }
-    }
-    for (; left > 0 && !due_.empty(); --left) {
-      if (!due_.step()) fire(due_.pop(), target, handler, done);
-    }
-    return left > 0;
-  }
-
   template <class Handler>
   void fire(index i, std::uint64_t target, Handler& handler, progress& done) {
     entry& e = slab_[i];
-    e.place = node::is_firing;
     firing_ = i;
     ++done.fired;
     struct afterwards {
@@ -310,11 +265,9 @@ class timing_wheel {
       std::int64_t next;
       ~afterwards() {
         const index fired = std::exchange(w.firing_, node::none);
-        if (e.place != node::is_firing) return;  // it has been rescheduled
+        if (w.wheel_.holds(fired)) return;  // it has been rescheduled
         if (e.periodic) {
-          e.deadline = next;
-          e.order = w.orders_++;
-          w.waiting_.put(fired);
+          w.wheel_.put(fired, next);
         } else {
           w.destroy(fired);
         }
@@ -349,19 +302,6 @@ class timing_wheel {
 
   // --- entries ---
 
-  /// Out of wherever it is.
-  void leave(index i) noexcept {
-    if (levels::holds(slab_[i])) {
-      waiting_.remove(i);
-    } else if (slab_[i].place == node::is_due) {
-      due_.remove(i);
-    }
-  }
-  void await_turn(index i) noexcept {
-    slab_[i].place = node::is_due;
-    due_.add(i);
-  }
-
   [[nodiscard]] bool names_one(handle timer) const noexcept {
     return timer.number < slab_.used() && slab_[timer.number].generation == timer.generation;
   }
@@ -383,18 +323,13 @@ class timing_wheel {
     slab_.release(i);
   }
   handle begin(index i, time_point deadline) noexcept {
-    entry& e = slab_[i];
-    e.deadline = deadline.time_since_epoch().count();
-    e.order = orders_++;
-    waiting_.put(i);
+    wheel_.put(i, deadline.time_since_epoch().count());
     ++size_;
-    return handle(i, e.generation);
+    return handle(i, slab_[i].generation);
   }
 
   slab slab_;
-  levels waiting_;
-  detail::run_merger<slab> due_;  // what has been waiting for the tick that has come
-  std::uint64_t orders_ = 0;
+  detail::wheel_core<slab, ticks> wheel_;
   std::size_t size_ = 0;
   index firing_ = node::none;
   bool advancing_ = false;
