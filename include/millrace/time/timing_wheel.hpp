@@ -32,7 +32,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -46,15 +45,10 @@
 #include "millrace/time/detail/tick_count.hpp"
 #include "millrace/time/detail/timer_slab.hpp"
 #include "millrace/time/detail/wheel_core.hpp"
+#include "millrace/time/missed_periods.hpp"
 
 namespace millrace {
 inline namespace v0 {
-
-/// What becomes of the periods that have passed before a periodic timer could fire.
-enum class missed_periods : std::uint8_t {
-  skip,      // it fires once for all of them, and says how many it left out
-  catch_up,  // it fires once for each, at different ticks
-};
 
 /// `Tick` is how exact it is: a std::chrono::duration of which one is a whole number of the clock's own units.
 template <class Payload, class Tick = std::chrono::milliseconds, clock Clock = std::chrono::steady_clock,
@@ -213,7 +207,7 @@ class timing_wheel {
   std::size_t drain(Handler&& handler) {
     const inside guard(*this);
     progress done;
-    wheel_.take_all(slab_.used(), [&](index i) {
+    wheel_.take_all([&](index i) {
       slab_[i].periodic = false;
       fire(i, 0, handler, done);
     });
@@ -275,7 +269,7 @@ class timing_wheel {
     } at_the_end{*this, e, 0};
     expiry told{time_point(duration(e.deadline)), handle(i, e.generation), 0};
     if (e.periodic) {
-      at_the_end.next = next_period(i, target, told.missed);
+      at_the_end.next = ticks::next(e.deadline, slab_.period(i), e.catches_up, target, told.missed);
     } else {
       --size_;
     }
@@ -285,21 +279,6 @@ class timing_wheel {
       handler(e.payload);
     }
   }
-  [[nodiscard]] std::int64_t next_period(index i, std::uint64_t target,
-                                         std::uint64_t& missed) const noexcept {
-    constexpr std::int64_t end = std::numeric_limits<std::int64_t>::max();
-    const std::int64_t period = slab_.period(i);
-    const std::int64_t deadline = slab_[i].deadline;
-    if (deadline > end - period) return end;
-    const std::int64_t next = deadline + period;
-    if (slab_[i].catches_up || ticks::from(next) > target) return next;
-    const std::int64_t now = ticks::time_of(target);
-    const std::uint64_t late = static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(next);
-    missed = late / static_cast<std::uint64_t>(period) + 1;
-    const std::int64_t ahead = period - static_cast<std::int64_t>(late % static_cast<std::uint64_t>(period));
-    return now > end - ahead ? end : now + ahead;
-  }
-
   // --- entries ---
 
   [[nodiscard]] bool names_one(handle timer) const noexcept {

@@ -40,6 +40,22 @@ struct tick_count {
     if (n < (limits::min)() / units) return (limits::min)();
     return n * units;
   }
+
+  /// The deadline after that one of a timer that has fired, `target` being the tick that time has come to. `missed` is how
+  /// many are left out.
+  [[nodiscard]] static std::int64_t next(std::int64_t deadline, std::int64_t period, bool catches_up,
+                                         std::uint64_t target, std::uint64_t& missed) noexcept {
+    constexpr std::int64_t end = (limits::max)();
+    missed = 0;
+    if (deadline > end - period) return end;
+    const std::int64_t following = deadline + period;
+    if (catches_up || from(following) > target) return following;
+    const std::int64_t now = time_of(target);
+    const std::uint64_t late = static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(following);
+    missed = late / static_cast<std::uint64_t>(period) + 1;
+    const std::int64_t ahead = period - static_cast<std::int64_t>(late % static_cast<std::uint64_t>(period));
+    return now > end - ahead ? end : now + ahead;
+  }
 };
 
 }  // namespace detail

@@ -124,6 +124,17 @@ class wheel_levels {
     return i;
   }
 
+  /// Any entry, or `none`: there is none.
+  [[nodiscard]] index pop_any() noexcept {
+    for (unsigned level = 0; level < levels; ++level) {
+      if (!occupied_[level].any()) continue;
+      const index i = slots_[place_of(level, occupied_[level].first_from(0))].first;
+      remove(i);
+      return i;
+    }
+    return node::none;
+  }
+
   /// The tick of the first deadline.
   [[nodiscard]] std::optional<std::uint64_t> next_expiry() const noexcept {
     std::optional<std::uint64_t> found;
