@@ -691,6 +691,9 @@ class atomic {
   T fetch_or(T v, std::memory_order o, EXPLORE_HERE) {
     return modify(o, file, line, [&](T old) { return static_cast<T>(old | v); });
   }
+  T fetch_and(T v, std::memory_order o, EXPLORE_HERE) {
+    return modify(o, file, line, [&](T old) { return static_cast<T>(old & v); });
+  }
   bool compare_exchange_strong(T& expected, T to, std::memory_order ok, std::memory_order no, EXPLORE_HERE) {
     bool done = false;
     const auto old = detail::now().exchange(at(), ok, no, {file, line, ""},

@@ -200,7 +200,7 @@ class basic_timer_service {
   /// Starts a thread that fires, until stop().
   void start() {
     const std::lock_guard lock(thread_mutex_);
-    claim();
+    if (!claim()) return;
     struct unless_started {
       basic_timer_service* s;
       ~unless_started() {
@@ -212,15 +212,14 @@ class basic_timer_service {
   }
   /// Fires in this thread, until stop() is called in another one or in a handler.
   void run() {
-    claim();
-    loop();
+    if (claim()) loop();
   }
   /// Fires what is due, and returns when to call it next at the latest; nothing: there are no timers. For a loop of the
   /// host's, one thread at a time. After `steps`, at least 1 (timers heard of, brought nearer or fired), it returns `now` if
   /// there may be more. See hooks::on_earlier.
   std::optional<time_point> poll(time_point now, std::size_t steps = ~std::size_t{0}) {
     if (steps == 0) detail::fail<std::invalid_argument>("timer_service::poll: steps must be 1 or more");
-    claim();
+    if (!claim()) return std::nullopt;
     struct at_the_end {
       basic_timer_service& s;
       ~at_the_end() {
@@ -385,8 +384,11 @@ class basic_timer_service {
     bool was = false;
     return claimed_.compare_exchange_strong(was, true, std::memory_order_acquire, std::memory_order_relaxed);
   }
-  void claim() {
-    if (!try_claim()) detail::fail<std::logic_error>("timer_service: another thread is firing already");
+  /// False: there is nothing to do any more.
+  [[nodiscard]] bool claim() {
+    if (try_claim()) return true;
+    if (stopping_.load(std::memory_order_acquire) != going) return false;
+    detail::fail<std::logic_error>("timer_service: another thread is firing already");
   }
   void release() noexcept {
     runner_.store(0, std::memory_order_relaxed);
@@ -451,8 +453,7 @@ class basic_timer_service {
   void see_to(cell& c) {
     constexpr std::uint64_t others = cell::moving | cell::taking | cell::running;
     const std::uint64_t w = c.word.fetch_and(~cell::noted, std::memory_order_acq_rel);
-    if ((w & cell::over) != 0 ? (w & others) != 0 : (w & cell::moving) != 0)
-      return;  // it will be noted again
+    if ((w & cell::over) != 0 ? (w & others) != 0 : (w & cell::moving) != 0) return await_note(c);
     if (std::exchange(c.owed, false)) --owed_;
     if ((w & cell::over) != 0) {
       if (wheel_.holds(c.number)) wheel_.remove(c.number);
@@ -536,9 +537,9 @@ class basic_timer_service {
       await_note(c);
     }
   }
+  /// Somebody is at it, and will note it.
   void await_note(cell& c) noexcept {
-    c.owed = true;
-    ++owed_;
+    if (!std::exchange(c.owed, true)) ++owed_;
   }
 
   /// After stop(), once: whatever is left fires or is dropped, also what somebody is at.
