@@ -142,7 +142,7 @@ struct cancelling : tokens {
 struct watching : tokens {
   static constexpr int threads = 3;
   struct watcher : event_count::place {
-    watcher() : place([](place& me) noexcept { ++static_cast<watcher&>(me).calls; }) {}
+    watcher() : place([](place& p) noexcept { ++static_cast<watcher&>(p).calls; }) {}
     int calls = 0;
   };
   watcher me;

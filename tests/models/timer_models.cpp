@@ -2,6 +2,8 @@
 // every call is told the truth.
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "millrace/time/timer_service.hpp"
@@ -41,6 +43,17 @@ constexpr std::int64_t never = 1 << 20;
 struct base {
   slow_clock clock;
   service timers{clock};
+};
+
+/// Counts its calls; what it holds is looked after, too, wherever it is moved, called and destroyed.
+struct counting {
+  explicit counting(explore::plain<int>& c) : calls(&c) {}
+  void operator()() {
+    inside.set(inside.get() + 1);
+    calls->set(calls->get() + 1);
+  }
+  explore::plain<int>* calls;
+  explore::plain<int> inside{0};
 };
 
 /// Scheduled while it falls asleep, for ever or for long: each is heard of, or the world would stand still.
@@ -87,19 +100,19 @@ struct noted_by_another : base {
 };
 
 /// Cancelled at any moment: it fires, or it does not, and the answer says which. After cancel_and_wait nobody is in the
-/// handler.
+/// handler, and what it did is to be seen.
 struct cancelled : base {
   static constexpr int threads = 3;
   explore::plain<int> fired{0};
-  timer t = timers.schedule_at(at(due), [this] { fired.set(fired.get() + 1); });
+  timer t = timers.schedule_at(at(due), counting(fired));
   cancel_result answers[2] = {};
   void thread(int i) {
     if (i == 2) {
       static_cast<void>(timers.poll(at(due)));
-    } else {
-      answers[i] = timers.cancel_and_wait(t);
-      if (answers[i] == cancel_result::running) explore::check(fired.get() == 1, "it has run to its end");
+      return;
     }
+    answers[i] = timers.cancel_and_wait(t);
+    if (answers[i] == cancel_result::running) explore::check(fired.get() == 1, "it has run to its end");
   }
   void finish() {
     const int times = (answers[0] == cancel_result::cancelled) + (answers[1] == cancel_result::cancelled);
@@ -108,24 +121,91 @@ struct cancelled : base {
   }
 };
 
-/// The same of one that repeats: after the answer it does not fire again.
+/// Asked for once more: what it did is to be seen.
+struct asked_for : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  timer t = timers.schedule_at(at(due), counting(fired));
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.poll(at(due)));
+    } else {
+      const int expected = timers.cancel_and_wait(t) == cancel_result::cancelled ? 0 : 1;
+      explore::check(fired.get() == expected, "it has fired, or it has not");
+    }
+  }
+  void finish() {}
+};
+
+/// One that repeats, or fires again because it says so: after the answer it does not, and what it holds goes with who has
+/// cancelled it, or is moved by another.
+template <bool ByItself>
 struct repeating : base {
   static constexpr int threads = 2;
-  int fired = 0;
-  int when_told = -1;
-  timer t = timers.schedule_every(at(due), std::chrono::nanoseconds(2), [this] { ++fired; });
+  explore::plain<int> fired{0};
+  struct again {
+    repeating& w;
+    counting count;
+    void operator()() {
+      count();
+      static_cast<void>(w.timers.reschedule(w.t, at(due + 2)));
+    }
+  };
+  timer t = ByItself ? timers.schedule_at(at(due), again{*this, counting(fired)})
+                     : timers.schedule_every(at(due), std::chrono::nanoseconds(2), counting(fired));
+  int when_told = 0;
   void thread(int i) {
     if (i == 1) {
       static_cast<void>(timers.poll(at(due)));
       static_cast<void>(timers.poll(at(due + 2)));
-    } else {
-      explore::check(timers.cancel_and_wait(t) != cancel_result::already_fired, "it goes on for ever");
-      when_told = fired;
+      return;
     }
+    const cancel_result answer = timers.cancel_and_wait(t);
+    explore::check(answer != cancel_result::already_fired, "it goes on for ever");
+    when_told = fired.get();
   }
   void finish() {
     static_cast<void>(timers.poll(at(100)));
-    explore::check(fired == when_told, "it has come to its end");
+    explore::check(fired.get() == when_told, "it has come to its end");
+  }
+};
+
+/// Moved by one thread, and then by another, which has heard of that: the second deadline holds.
+struct moved_twice : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  explore::atomic<int> moved{0};
+  timer t = timers.schedule_at(at(due), counting(fired));
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.reschedule(t, at(never)));
+      moved.store(1, std::memory_order_relaxed);
+    } else if (moved.load(std::memory_order_relaxed) == 1) {
+      static_cast<void>(timers.reschedule(t, at(due)));
+      explore::check(timers.poll(at(due)) == std::nullopt, "it has fired");
+    }
+  }
+  void finish() {}
+};
+
+/// Two have fired one after the other, and their cells are taken while the second is given back.
+struct cells_taken : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  explore::plain<int> none{0};
+  timer first = timers.schedule_at(at(due), counting(fired));
+  timer second = timers.schedule_at(at(due), counting(fired));
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.poll(at(due)));
+    } else {
+      static_cast<void>(timers.schedule_at(at(never), counting(none)));
+      static_cast<void>(timers.schedule_at(at(never), counting(none)));
+    }
+  }
+  void finish() {
+    static_cast<void>(timers.poll(at(due + 1)));
+    explore::check(fired.get() == 2 && none.get() == 0, "those that were due");
   }
 };
 
@@ -134,7 +214,7 @@ struct repeating : base {
 struct moved_and_cancelled : base {
   static constexpr int threads = 3;
   explore::plain<int> fired{0};
-  timer t = timers.schedule_at(at(due), [this] { fired.set(fired.get() + 1); });
+  timer t = timers.schedule_at(at(due), counting(fired));
   bool moved = false;
   bool gone = false;
   void thread(int i) {
@@ -158,13 +238,14 @@ struct moved_and_cancelled : base {
 /// The handle of a timer that has gone does not reach the one that has come into its cell.
 struct another_one : base {
   static constexpr int threads = 3;
-  int fired = 0;
-  timer old = timers.schedule_at(at(never), [] { explore::check(false, "it was cancelled"); });
+  explore::plain<int> fired{0};
+  explore::plain<int> none{0};
+  timer old = timers.schedule_at(at(never), counting(none));
   timer young;
   void thread(int i) {
     if (i == 0) {
       static_cast<void>(timers.cancel(old));
-      young = timers.schedule_at(at(due), [this] { ++fired; });
+      young = timers.schedule_at(at(due), counting(fired));
     } else if (i == 1) {
       static_cast<void>(timers.cancel(old));
       explore::check(!timers.reschedule(old, at(never)), "it has gone");
@@ -174,8 +255,25 @@ struct another_one : base {
   }
   void finish() {
     static_cast<void>(timers.poll(at(due + 1)));
-    explore::check(fired == 1, "the young one has fired");
+    explore::check(fired.get() == 1 && none.get() == 0, "the young one has fired, and no other");
   }
+};
+
+/// A loop of the host's: what comes while it polls it has heard of, or it is told.
+struct told : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  bool was_told = false;
+  service listening{millrace::clock_ref<slow_clock>(clock), {{}, [this] { was_told = true; }}};
+  std::optional<slow_clock::time_point> next;
+  void thread(int i) {
+    if (i == 0) {
+      next = listening.poll(at(0));
+    } else {
+      explore::check(bool(listening.schedule_at(at(due), counting(fired))), "it was accepted");
+    }
+  }
+  void finish() { explore::check(was_told || next == at(due), "it knows"); }
 };
 
 /// Stopped at any moment: what was accepted fires, if it is to, and the rest was refused. Nobody is left behind.
@@ -184,15 +282,19 @@ struct stopped : base {
   static constexpr int threads = 3;
   explore::plain<int> fired{0};
   int accepted = 1;
-  timer t = timers.schedule_at(at(never), [this] { fired.set(fired.get() + 1); });
+  timer t = timers.schedule_at(at(never), counting(fired));
   void thread(int i) {
     if (i == 0) {
-      if (timers.schedule_at(at(never), [this] { fired.set(fired.get() + 1); })) ++accepted;
+      if (timers.schedule_at(at(never), counting(fired))) ++accepted;
       static_cast<void>(timers.reschedule(t, at(never + 1)));
     } else if (i == 1) {
       timers.stop(What);
     } else {
-      timers.run();
+      try {
+        timers.run();
+      } catch (const std::logic_error&) {
+        explore::check(false, "nobody else fires");
+      }
     }
   }
   void finish() {
@@ -209,17 +311,22 @@ int main(int argc, char** argv) {
   return model::main(
       argc, argv,
       {
+          world<told>("a loop is told", {.preemptions = 3, .stale_reads = 1}),
+          world<cells_taken>("cells taken again", {.preemptions = 3, .stale_reads = 1}),
+          world<moved_twice>("moved twice", {.preemptions = 3, .stale_reads = 1}),
+          world<cancelled>("cancelled by two", {.preemptions = 2, .stale_reads = 1}),
+          world<asked_for>("asked for once more", {.preemptions = 3, .stale_reads = 1}),
+          world<moved_and_cancelled>("moved and cancelled", {.preemptions = 2, .stale_reads = 1}),
+          world<repeating<false>>("one that repeats", {.preemptions = 3, .stale_reads = 1}),
+          world<repeating<true>>("one that repeats itself", {.preemptions = 3, .stale_reads = 1}),
+          world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<1, 0>>("scheduled", {.preemptions = 3, .stale_reads = 1}),
           world<scheduled<1, never>>("scheduled before another", {.preemptions = 3, .stale_reads = 1}),
-          world<scheduled<2, 0>>("scheduled by two", {.preemptions = 2, .stale_reads = 0}),
-          world<brought_forward>("brought forward by two", {.preemptions = 2, .stale_reads = 0}),
-          world<noted_by_another>("noted by another", {.preemptions = 2, .stale_reads = 0}),
-          world<cancelled>("cancelled by two", {.preemptions = 2, .stale_reads = 0}),
-          world<repeating>("one that repeats", {.preemptions = 3, .stale_reads = 1}),
-          world<moved_and_cancelled>("moved and cancelled", {.preemptions = 2, .stale_reads = 0}),
-          world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 0}),
-          world<stopped<pending_timers::fire>>("stopped, to fire", {.preemptions = 2, .stale_reads = 0}),
-          world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 0}),
+          world<scheduled<2, 0>>("scheduled by two", {.preemptions = 2, .stale_reads = 1}),
+          world<stopped<pending_timers::fire>>("stopped, to fire", {.preemptions = 2, .stale_reads = 1}),
+          world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 1}),
+          world<brought_forward>("brought forward by two", {.preemptions = 2, .stale_reads = 1}),
+          world<noted_by_another>("noted by another", {.preemptions = 2, .stale_reads = 1}),
       },
       {"time/timer_service.hpp", "time/detail/timer_cells.hpp"});
 }

@@ -39,6 +39,10 @@ struct watching_sync : millrace::std_sync {
   static void await_parked(int n) {
     while (parked.load() < n) std::this_thread::yield();
   }
+  /// Blocks until threads have gone to sleep `n` times.
+  static void await_parks(int n) {
+    while (parks.load() < n) std::this_thread::yield();
+  }
 
  private:
   static bool enter() noexcept {

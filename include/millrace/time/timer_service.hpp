@@ -7,7 +7,8 @@
 //               one that calls run(), or poll() now and then. Handlers run in it, one after the other.
 // Order       : those due at the same tick fire in order of deadline, and of the same deadline in the order in which the
 //               firing thread heard of them, which is that of the calls if these come one after the other. What was
-//               written before the call is visible to the handler.
+//               written before the call is visible to the handler; and what that has done, to who is told by cancel_and_wait that
+//               it is over.
 // Progress    : schedule, reschedule and cancel are lock-free, but for the allocation of a cell, while fewer were in use
 //               at a time, and for waking the firing thread if it sleeps. A suspended thread holds up nobody. cancel_and_wait
 //               waits for the handler. Nothing polls: the firing thread sleeps until the next deadline.
@@ -153,15 +154,18 @@ class basic_timer_service {
   bool reschedule(timer t, time_point deadline) {
     if (!t) return false;
     cell& c = cells_[t.number];
-    std::uint64_t w = c.word.load(std::memory_order_acquire);
+    std::uint64_t w = c.word.load(std::memory_order_relaxed);
     do {
       if (generation_in(w) != t.generation) return false;
-      if ((w & cell::over) != 0) return fire_again(t, deadline);
-      if ((w & cell::moving) != 0) return true;  // as if this one had been a moment earlier
-    } while (!c.word.compare_exchange_weak(w, w | cell::moving, std::memory_order_acq_rel,
-                                           std::memory_order_acquire));
-    c.asked.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
-    finish(c, cell::moving, ticks::from(deadline.time_since_epoch().count()));
+      if ((w & cell::over) != 0) return (w & cell::last) == 0 && fire_again(t, deadline);
+      // (3) acquire: of two deadlines the later call's stays, whatever it is
+    } while (!c.word.compare_exchange_weak(w, w | cell::moving, std::memory_order_acquire,
+                                           std::memory_order_relaxed));
+    if ((w & cell::moving) != 0)
+      return true;  // by another thread at this moment: as if this one had been earlier
+    const std::int64_t asked = deadline.time_since_epoch().count();
+    if (c.asked.load(std::memory_order_relaxed) != asked) c.asked.store(asked, std::memory_order_relaxed);
+    finish(c, cell::moving, ticks::from(asked));
     return true;
   }
 
@@ -223,7 +227,7 @@ class basic_timer_service {
     struct at_the_end {
       basic_timer_service& s;
       ~at_the_end() {
-        if (s.stopping_.load(std::memory_order_acquire) != going) s.end();
+        if (s.stopping_.load(std::memory_order_relaxed) != going) s.end();
         s.release();
       }
     } const guard{*this};
@@ -244,7 +248,7 @@ class basic_timer_service {
   void stop(pending_timers what = pending_timers::drop) noexcept {
     std::uint8_t was = going;
     stopping_.compare_exchange_strong(was, what == pending_timers::fire ? to_fire : to_drop,
-                                      std::memory_order_seq_cst);
+                                      std::memory_order_relaxed);
     if (in_firing_thread()) return;
     wake_.notify_one();
     typename basic_event_count<Sync>::waiter me;
@@ -296,7 +300,7 @@ class basic_timer_service {
   // --- any thread ---
 
   timer submit(time_point deadline, std::int64_t period, missed_periods rule, handler h) {
-    if (stopping_.load(std::memory_order_acquire) != going) return timer();
+    if (stopping_.load(std::memory_order_relaxed) != going) return timer();
     bool is_new = false;
     const index i = cells_.acquire(is_new);
     cell& c = cells_[i];
@@ -305,8 +309,8 @@ class basic_timer_service {
     c.catches_up = rule == missed_periods::catch_up;
     c.asked.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
     const timer t(i, generation_in(c.word.load(std::memory_order_relaxed)));
-    // (1) release; pairs with (2) in who has a handle from somebody that tells it without order
-    c.word.store(word_of(t.generation) | cell::noted, std::memory_order_release);
+    // Relaxed: the inbox tells the firing thread, and who passes the handle on tells others.
+    c.word.store(word_of(t.generation) | cell::noted, std::memory_order_relaxed);
     inbox_.push(c);
     tell(is_new && i % cells_per_wake == 0 ? awake : ticks::from(deadline.time_since_epoch().count()));
     // why again: stop() may have looked into the inbox just before
@@ -324,13 +328,11 @@ class basic_timer_service {
     std::uint64_t next = 0;
     do {
       if (generation_in(w) != t.generation) return cancel_result::already_fired;
-      if ((w & cell::over) != 0) {
-        if ((w & cell::running) == 0) return cancel_result::already_fired;
-        if (is_own(t)) again_.reset();
-        return cancel_result::running;
-      }
-      next = w | cell::over | ((w & cell::running) != 0 ? 0 : cell::taking);
-    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire));
+      if ((w & (cell::over | cell::running)) == cell::over) return cancel_result::already_fired;
+      if (is_own(t)) again_.reset();
+      next = w | cell::over | ((w & cell::running) != 0 ? cell::last : cell::taking);
+    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_acquire,  // (2)
+                                           std::memory_order_acquire));
     if ((next & cell::taking) == 0) return cancel_result::running;
     receive(c.payload);
     c.payload = handler();
@@ -346,11 +348,15 @@ class basic_timer_service {
     do {
       next = w & ~bit;
       if ((next & cell::over) == 0 || (next & others) == 0) next |= cell::noted;
-    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_relaxed));
-    if ((next & ~w & cell::noted) != 0) inbox_.push(c);
+      // (3) release; pairs with (4), and with who moves it next
+    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_release, std::memory_order_relaxed));
+    if ((next & ~w & cell::noted) != 0) {
+      inbox_.push(c);
+      // why not its own: who has moved it meanwhile found it noted, and told the firing thread before there was anything
+      Sync::fence_after_rmw();
+      if (before != no_deadline) before = ticks::from(c.asked.load(std::memory_order_relaxed));
+    }
     tell(before);
-    // why that, too: who has moved it meanwhile found it noted, and may have woken the firing thread before the push
-    if (before != no_deadline) tell(ticks::from(c.asked.load(std::memory_order_relaxed)));
   }
   /// Wakes the firing thread if it would sleep until that tick.
   void tell(std::uint64_t tick_number) noexcept {
@@ -362,7 +368,7 @@ class basic_timer_service {
   }
 
   [[nodiscard]] bool is_running(timer t) const noexcept {
-    const std::uint64_t w = cells_[t.number].word.load(std::memory_order_acquire);
+    const std::uint64_t w = cells_[t.number].word.load(std::memory_order_acquire);  // (2)
     return generation_in(w) == t.generation && (w & cell::running) != 0;
   }
   [[nodiscard]] bool in_firing_thread() const noexcept {
@@ -382,24 +388,26 @@ class basic_timer_service {
 
   [[nodiscard]] bool try_claim() noexcept {
     bool was = false;
-    return claimed_.compare_exchange_strong(was, true, std::memory_order_acquire, std::memory_order_relaxed);
+    // (5) acquire and release: what is the firing thread's goes from one to the next; and who finds it claimed by
+    // stop() also finds what that has said before.
+    return claimed_.compare_exchange_strong(was, true, std::memory_order_acq_rel, std::memory_order_acquire);
   }
   /// False: there is nothing to do any more.
   [[nodiscard]] bool claim() {
     if (try_claim()) return true;
-    if (stopping_.load(std::memory_order_acquire) != going) return false;
+    if (stopping_.load(std::memory_order_relaxed) != going) return false;
     detail::fail<std::logic_error>("timer_service: another thread is firing already");
   }
   void release() noexcept {
     runner_.store(0, std::memory_order_relaxed);
-    claimed_.exchange(false, std::memory_order_release);
+    claimed_.exchange(false, std::memory_order_release);  // (5)
     released_.notify_all();
   }
 
   void loop() noexcept {
     runner_.store(Sync::this_thread(), std::memory_order_relaxed);
     typename basic_event_count<Sync>::waiter me;
-    while (stopping_.load(std::memory_order_acquire) == going) {
+    while (stopping_.load(std::memory_order_relaxed) == going) {
       if (!work(clock_.now(), batch)) continue;
       const auto next = wheel_.next_wakeup();
       sleep_until(next.value_or(no_deadline));
@@ -452,7 +460,7 @@ class basic_timer_service {
   /// A cell that was noted.
   void see_to(cell& c) {
     constexpr std::uint64_t others = cell::moving | cell::taking | cell::running;
-    const std::uint64_t w = c.word.fetch_and(~cell::noted, std::memory_order_acq_rel);
+    const std::uint64_t w = c.word.fetch_and(~cell::noted, std::memory_order_acquire);  // (4)
     if ((w & cell::over) != 0 ? (w & others) != 0 : (w & cell::moving) != 0) return await_note(c);
     if (std::exchange(c.owed, false)) --owed_;
     if ((w & cell::over) != 0) {
@@ -467,6 +475,7 @@ class basic_timer_service {
   void give_back(cell& c) noexcept {
     c.payload.~handler();
     const std::uint32_t generation = generation_in(c.word.load(std::memory_order_relaxed)) + 1;
+    // (1) release; pairs with (2): who finds it over, or takes it, sees what its handler has done
     c.word.exchange(word_of(generation) | cell::over, std::memory_order_release);
     // With its last generation a cell is given up: the next one would revive the handles of the first.
     if (generation != std::numeric_limits<std::uint32_t>::max()) cells_.release(c.number);
@@ -475,6 +484,7 @@ class basic_timer_service {
   /// Begins to run the handler, or ends the timer without, unless somebody is at it. Then that one notes it, and it is put
   /// into the wheel again from the inbox.
   [[nodiscard]] bool begin(cell& c, std::uint64_t bits) noexcept {
+    // Relaxed is enough: nobody has been at it since it was heard of.
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
     do {
       if ((w & (cell::over | cell::moving | cell::noted)) != 0) {
@@ -482,7 +492,7 @@ class basic_timer_service {
         return false;
       }
     } while (
-        !c.word.compare_exchange_weak(w, w | bits, std::memory_order_acquire, std::memory_order_relaxed));
+        !c.word.compare_exchange_weak(w, w | bits, std::memory_order_relaxed, std::memory_order_relaxed));
     return true;
   }
   void fire(index i, std::uint64_t target) {
@@ -515,9 +525,11 @@ class basic_timer_service {
 #endif
   /// After a handler that has run for the last time, unless that has said otherwise.
   void conclude(cell& c) noexcept {
-    if (!again_) return give_back(c);
-    c.word.exchange(word_of(generation_in(c.word.load(std::memory_order_relaxed))),
-                    std::memory_order_release);
+    std::uint64_t w = c.word.load(std::memory_order_relaxed);
+    do {
+      if (!again_ || (w & cell::last) != 0) return give_back(c);
+    } while (!c.word.compare_exchange_weak(w, word_of(generation_in(w)), std::memory_order_release,  // (1)
+                                           std::memory_order_relaxed));
     wheel_.put(c.number, *again_);
   }
   /// After the handler of one that repeats.
@@ -529,7 +541,7 @@ class basic_timer_service {
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
     do {
       if ((w & (cell::over | at_it)) == cell::over) return give_back(c);  // cancelled meanwhile
-    } while (!c.word.compare_exchange_weak(w, w & ~cell::running, std::memory_order_acq_rel,
+    } while (!c.word.compare_exchange_weak(w, w & ~cell::running, std::memory_order_release,  // (1)
                                            std::memory_order_relaxed));
     if ((w & at_it) == 0) {
       wheel_.put(c.number, next);

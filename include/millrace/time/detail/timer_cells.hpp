@@ -30,12 +30,13 @@ struct timer_cell : timer_node, basic_mpsc_hook<Sync> {
   timer_cell& operator=(const timer_cell&) = delete;
   ~timer_cell() {}
 
-  // word: [ generation : 32 | 0 : 27 | noted : 1 | taking : 1 | moving : 1 | running : 1 | over : 1 ]
+  // word: [ generation : 32 | 0 : 26 | last : 1 | noted : 1 | taking : 1 | moving : 1 | running : 1 | over : 1 ]
   static constexpr std::uint64_t over = 1;     // it will not fire (again)
   static constexpr std::uint64_t running = 2;  // its handler is
   static constexpr std::uint64_t moving = 4;   // somebody writes a deadline
   static constexpr std::uint64_t taking = 8;   // somebody has cancelled it, and has the payload
   static constexpr std::uint64_t noted = 16;   // it is in the inbox, or about to be
+  static constexpr std::uint64_t last = 32;  // cancelled while running: its handler cannot have it fire again
   typename Sync::template atomic<std::uint64_t> word{(std::uint64_t{1} << 32) | over};
   typename Sync::template atomic<std::int64_t> asked{0};  // the deadline that the owner is to see to
   typename Sync::template atomic<index> next_free{none};
@@ -78,8 +79,8 @@ class timer_cells {
     while (index_in(head) != timer_node::none) {
       // Relaxed: if it is not its successor any more, the head has changed.
       const index next = (*this)[index_in(head)].next_free.load(std::memory_order_relaxed);
-      if (free_.compare_exchange_weak(head, succeed(head, next), std::memory_order_acquire,  // (1)
-                                      std::memory_order_acquire)) {
+      if (free_.compare_exchange_weak(head, succeed(head, next), std::memory_order_relaxed,
+                                      std::memory_order_acquire)) {  // (1)
         return index_in(head);
       }
     }
