@@ -87,16 +87,85 @@ struct brought_forward : base {
   void finish() { explore::check(moved[0] || moved[1], "one of them did it"); }
 };
 
-/// One of them has noted a later deadline and not told of it yet, when the other one comes with an earlier one.
+/// One has been put into the inbox by who only cancels, and has not been linked yet; what is behind it is urgent.
+struct behind_a_cancel : base {
+  static constexpr int threads = 3;
+  timer other = timers.schedule_at(at(never), [] {});
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.cancel(other));
+    } else if (i == 1) {
+      static_cast<void>(timers.schedule_at(at(due), [this] { timers.stop(); }));
+    } else {
+      timers.run();
+    }
+  }
+  void finish() {}
+};
+
+/// A loop of the host's, which polls once more whenever it is told. Who moves the timer to a later deadline may be the one
+/// who pushes what another has moved to an earlier one.
 struct noted_by_another : base {
   static constexpr int threads = 3;
-  timer t = timers.schedule_at(at(never), [this] { timers.stop(); });
+  explore::atomic<int> told{0};
+  service listening{millrace::clock_ref<slow_clock>(clock),
+                    {{}, [this] { told.exchange(1, std::memory_order_seq_cst); }}};
+  timer t = listening.schedule_at(at(never), [] {});
+  std::optional<slow_clock::time_point> next = listening.poll(at(0));
   void thread(int i) {
-    if (i == 2) return timers.run();
-    if (i == 0) static_cast<void>(timers.reschedule(t, at(never - 1)));
-    static_cast<void>(timers.reschedule(t, at(due)));
+    if (i < 2) {
+      static_cast<void>(listening.reschedule(t, at(i == 0 ? never + 1 : due)));
+      return;
+    }
+    do {
+      told.exchange(0, std::memory_order_seq_cst);
+      next = listening.poll(at(0));
+    } while (told.load(std::memory_order_seq_cst) == 1);
   }
-  void finish() { explore::check(timers.cancel(t) == cancel_result::already_fired, "it has fired"); }
+  void finish() {
+    const bool knows = told.load(std::memory_order_seq_cst) == 1;
+    explore::check(knows || next <= listening.poll(at(0)), "it was told of what is earlier");
+  }
+};
+
+/// Two threads poll, one after the other: what is the firing thread's goes over.
+struct polled_by_two : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  timer t = timers.schedule_every(at(due), std::chrono::nanoseconds(2), counting(fired));
+  void thread(int i) {
+    try {
+      static_cast<void>(timers.poll(at(i == 0 ? due : due + 2)));
+    } catch (const std::logic_error&) {
+    }  // at the same time
+  }
+  void finish() { explore::check(fired.get() > 0, "one of them did it"); }
+};
+
+/// A cell that is free is taken, given back, and seen again by who has seen what was behind it.
+struct cells_given_back : base {
+  static constexpr int threads = 2;
+  explore::plain<int> fired{0};
+  explore::plain<int> none{0};
+  cells_given_back() {
+    const timer two[] = {timers.schedule_at(at(never), [] {}), timers.schedule_at(at(never), [] {})};
+    for (const timer t : two) static_cast<void>(timers.cancel(t));
+    static_cast<void>(timers.poll(at(0)));
+  }
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.schedule_at(at(due), counting(fired)));
+    } else {
+      const timer t = timers.schedule_at(at(never), counting(none));
+      static_cast<void>(timers.schedule_at(at(due), counting(fired)));
+      static_cast<void>(timers.cancel(t));
+      static_cast<void>(timers.poll(at(0)));
+    }
+  }
+  void finish() {
+    static_cast<void>(timers.poll(at(due)));
+    explore::check(fired.get() == 2 && none.get() == 0, "they are two");
+  }
 };
 
 /// Cancelled at any moment: it fires, or it does not, and the answer says which. After cancel_and_wait nobody is in the
@@ -313,6 +382,8 @@ int main(int argc, char** argv) {
       {
           world<told>("a loop is told", {.preemptions = 3, .stale_reads = 1}),
           world<cells_taken>("cells taken again", {.preemptions = 3, .stale_reads = 1}),
+          world<cells_given_back>("cells given back", {.preemptions = 2, .stale_reads = 0}),
+          world<polled_by_two>("polled by two", {.preemptions = 2, .stale_reads = 1}),
           world<moved_twice>("moved twice", {.preemptions = 3, .stale_reads = 1}),
           world<cancelled>("cancelled by two", {.preemptions = 2, .stale_reads = 1}),
           world<asked_for>("asked for once more", {.preemptions = 3, .stale_reads = 1}),
@@ -320,13 +391,14 @@ int main(int argc, char** argv) {
           world<repeating<false>>("one that repeats", {.preemptions = 3, .stale_reads = 1}),
           world<repeating<true>>("one that repeats itself", {.preemptions = 3, .stale_reads = 1}),
           world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 1}),
+          world<behind_a_cancel>("behind a cancel", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<1, 0>>("scheduled", {.preemptions = 3, .stale_reads = 1}),
           world<scheduled<1, never>>("scheduled before another", {.preemptions = 3, .stale_reads = 1}),
+          world<noted_by_another>("noted by another", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<2, 0>>("scheduled by two", {.preemptions = 2, .stale_reads = 1}),
           world<stopped<pending_timers::fire>>("stopped, to fire", {.preemptions = 2, .stale_reads = 1}),
           world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 1}),
           world<brought_forward>("brought forward by two", {.preemptions = 2, .stale_reads = 1}),
-          world<noted_by_another>("noted by another", {.preemptions = 2, .stale_reads = 1}),
       },
       {"time/timer_service.hpp", "time/detail/timer_cells.hpp"});
 }

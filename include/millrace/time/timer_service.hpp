@@ -276,6 +276,7 @@ class basic_timer_service {
   // waits for no deadline, or that it wants to be woken by whoever has pushed something, because somebody was in the middle
   // of that, and what others have pushed is behind it.
   static constexpr std::uint64_t awake = 0;
+  static constexpr std::uint64_t at_once = 0;  // before any tick: whoever sleeps is woken
   static constexpr std::uint64_t anybody = ~std::uint64_t{0};
   static constexpr std::uint64_t no_deadline = anybody - 1;
   /// What a thread hears of and fires before it looks into its inbox again.
@@ -312,7 +313,7 @@ class basic_timer_service {
     // Relaxed: the inbox tells the firing thread, and who passes the handle on tells others.
     c.word.store(word_of(t.generation) | cell::noted, std::memory_order_relaxed);
     inbox_.push(c);
-    tell(is_new && i % cells_per_wake == 0 ? awake : ticks::from(deadline.time_since_epoch().count()));
+    tell(is_new && i % cells_per_wake == 0 ? at_once : ticks::from(deadline.time_since_epoch().count()));
     // why again: stop() may have looked into the inbox just before
     if (stopping_.load(std::memory_order_relaxed) != going && cancel(t) == cancel_result::cancelled) {
       return timer();
@@ -340,17 +341,14 @@ class basic_timer_service {
     return cancel_result::cancelled;
   }
 
-  /// `bit` is done. Whoever is the last to be done with a cell notes it, and sees to it that the firing thread will look.
+  /// `bit` is done: notes it, and sees to it that the firing thread looks before that tick.
   void finish(cell& c, std::uint64_t bit, std::uint64_t before) noexcept {
-    constexpr std::uint64_t others = cell::moving | cell::taking | cell::running;
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
-    std::uint64_t next = 0;
-    do {
-      next = w & ~bit;
-      if ((next & cell::over) == 0 || (next & others) == 0) next |= cell::noted;
-      // (3) release; pairs with (4), and with who moves it next
-    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_release, std::memory_order_relaxed));
-    if ((next & ~w & cell::noted) != 0) {
+    // (3) release; pairs with (4), and with who moves it next
+    while (!c.word.compare_exchange_weak(w, (w & ~bit) | cell::noted, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+    }
+    if ((w & cell::noted) == 0) {
       inbox_.push(c);
       // why not its own: who has moved it meanwhile found it noted, and told the firing thread before there was anything
       Sync::fence_after_rmw();
