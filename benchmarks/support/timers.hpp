@@ -144,7 +144,7 @@ class ticks {
   std::vector<double> micros_;
 };
 
-inline constexpr unsigned passes = 3;
+inline constexpr unsigned passes = 2;
 
 /// A million timers are scheduled, nearly all cancelled, and as many scheduled in their place.
 template <class C>
