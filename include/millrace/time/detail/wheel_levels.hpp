@@ -78,7 +78,9 @@ class wheel_levels {
   [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
     const unsigned level = n.place / slots;
     const std::uint64_t here = number_at(level, now_);
-    return tick_for(deadline) >= start_of(level, here + (n.place - here) % slots);
+    const std::uint64_t start = start_of(level, here + (n.place - here) % slots);
+    // why: what is in the slot of now() would come now, if it is due; but it was rescheduled for the next tick
+    return start > now_ && tick_for(deadline) >= start;
   }
 
   /// Goes to `target` at once if there is nothing to do on the way. False: there may be.
