@@ -31,16 +31,18 @@ using bench::burst_series;
 using bench::contest;
 using bench::entry;
 using bench::series;
+using bench::timer_series;
 
 constexpr const char* usage =
     "millrace_bench [--all | --pairs | --benchmark_filter=REGEX] [options]\n"
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
     "65536\n"
-    "                    and none, one by one, in batches, waiting; selects\n"
+    "                    and none, one by one, in batches, waiting; selects; timers\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
     "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
-    "                    burst/item/contender\n"
+    "                    burst/item/contender and timers/workload/contender\n"
+    "  --timers          only these\n"
     "  --list            names what would run\n"
     "  --rounds=N        default 21, at least 7\n"
     "  --milliseconds=N  a sample's length, default 30\n"
@@ -50,6 +52,7 @@ constexpr const char* usage =
 struct settings {
   bool all = false;
   bool pairs = false;
+  bool timers = false;
   bool list = false;
   std::size_t rounds = 21;
   double seconds = 0.030;
@@ -88,6 +91,8 @@ settings parse(int argc, char** argv) {
       s.all = true;
     } else if (argument == "--pairs") {
       s.pairs = true;
+    } else if (argument == "--timers") {
+      s.timers = true;
     } else if (argument == "--list") {
       s.list = true;
     } else if (const char* rounds = value("--rounds=")) {
@@ -107,6 +112,7 @@ settings parse(int argc, char** argv) {
 
 std::string name_of(const entry& e) { return fmt::format("{}/{}", to_string(e.where), e.name); }
 std::string name_of(const bench::burst_entry& e) { return fmt::format("burst/8B/{}", e.name); }
+std::string name_of(const bench::timer_entry& e) { return fmt::format("timers/{}/{}", e.workload, e.name); }
 
 /// Whether the name is one of those asked for; nothing: none was.
 std::optional<bool> filtered(const std::string& name) {
@@ -125,6 +131,7 @@ bool chosen(const entry& e, const settings& s) {
       c.capacity == bench::main_capacity || c.capacity == bench::unbounded || c.how == verbs::selecting;
   const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
   const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
+  if (s.timers) return false;
   if (s.pairs) return main && even && c.how == verbs::trying;
   if (s.all) return usual;
   const std::string_view item = c.item;
@@ -155,9 +162,17 @@ std::vector<contest> chosen_contests(const bench::suite& all, const settings& s)
 std::vector<burst_series> chosen_bursts(const bench::suite& all, const settings& s) {
   std::vector<burst_series> bursts;
   for (const bench::burst_entry& e : all.bursts) {
-    if (filtered(name_of(e)).value_or(!s.pairs)) bursts.push_back({&e, {}});
+    if (filtered(name_of(e)).value_or(!s.pairs && !s.timers)) bursts.push_back({&e, {}});
   }
   return bursts;
+}
+
+std::vector<const bench::timer_entry*> chosen_timers(const bench::suite& all, const settings& s) {
+  std::vector<const bench::timer_entry*> chosen;
+  for (const bench::timer_entry& e : all.timers) {
+    if (filtered(name_of(e)).value_or(s.all || s.timers)) chosen.push_back(&e);
+  }
+  return chosen;
 }
 
 /// Takes what Google Benchmark has measured.
@@ -292,24 +307,47 @@ void measure(std::vector<contest>& contests, const settings& s) {
   if (terminal) fmt::print(stderr, "\r\033[K");
 }
 
-// why before all else: what the children start with is then small, and no thread has been there.
-void measure(std::vector<burst_series>& bursts, const settings& s) {
-  constexpr std::size_t enough = 7;
+/// What is measured apart, in processes of its own: rounds without cells, each contender once, in random order.
+template <class Who, class Take>
+void measure_apart(const char* what, std::vector<Who> turn, std::size_t most, Take take) {
   std::mt19937 random(std::random_device{}());
-  std::vector<burst_series*> turn;
-  for (burst_series& b : bursts) turn.push_back(&b);
-  for (std::size_t round = 1; round <= std::min(s.rounds, enough) && !bursts.empty(); ++round) {
-    fmt::print(stderr, "burst {} of {}\n", round, std::min(s.rounds, enough));
+  for (std::size_t round = 1; round <= most && !turn.empty(); ++round) {
+    fmt::print(stderr, "{} {} of {}\n", what, round, most);
     std::shuffle(turn.begin(), turn.end(), random);
-    for (burst_series* b : turn) {
+    for (Who who : turn) {
       try {
-        b->rounds.push_back(b->who->sample(bench::burst_items));
+        take(who, round);
       } catch (const std::exception& e) {
-        fmt::print(stderr, "millrace_bench: {}: {}\n", name_of(*b->who), e.what());
+        fmt::print(stderr, "millrace_bench: {}: {}\n", name_of(*who), e.what());
         std::exit(1);
       }
     }
   }
+}
+
+// why before all else: what the children start with is then small, and no thread has been there.
+void measure(std::vector<burst_series>& bursts, std::size_t rounds) {
+  std::vector<const bench::burst_entry*> turn;
+  for (const burst_series& b : bursts) turn.push_back(b.who);
+  measure_apart("burst", turn, rounds, [&](const bench::burst_entry* who, std::size_t) {
+    const auto one =
+        std::find_if(bursts.begin(), bursts.end(), [&](const burst_series& b) { return b.who == who; });
+    one->rounds.push_back(who->sample(bench::burst_items));
+  });
+}
+
+std::vector<timer_series> measure(const std::vector<const bench::timer_entry*>& entries, std::size_t rounds) {
+  std::vector<timer_series> all;
+  const auto of = [&](const bench::timer_entry& e) -> timer_series& {
+    const auto same =
+        std::find_if(all.begin(), all.end(), [&](const timer_series& t) { return t.name == e.name; });
+    return same != all.end() ? *same : all.emplace_back(timer_series{e.name, e.as, {}});
+  };
+  // In the order of the program, which the rounds are not in; ours first.
+  for (const bench::timer_entry* e : entries) of(*e);
+  measure_apart("timers", entries, rounds,
+                [&](const bench::timer_entry* who, std::size_t round) { of(*who).note(who->sample(round)); });
+  return all;
 }
 
 }  // namespace
@@ -333,18 +371,29 @@ int main(int argc, char** argv) {
   bench::add_boost(all);
   bench::add_tbb(all);
   bench::add_standard(all);
+  bench::add_timing_wheel(all);
+  bench::add_cascading_wheel(all);
+  bench::add_indexed_heap(all);
+  bench::add_ordered(all);
+  bench::add_asio(all);
+  bench::add_libevent(all);
+  bench::add_libuv(all);
 
-  bench::results r{chosen_contests(all, s), chosen_bursts(all, s)};
-  if (r.contests.empty() && r.bursts.empty()) refuse("nothing matches");
+  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}};
+  const std::vector<const bench::timer_entry*> timers = chosen_timers(all, s);
+  if (r.contests.empty() && r.bursts.empty() && timers.empty()) refuse("nothing matches");
   if (s.list) {
     for (const contest& c : r.contests) {
       for (const series& x : c.all) fmt::print("{}\n", name_of(*x.who));
     }
     for (const burst_series& b : r.bursts) fmt::print("{}\n", name_of(*b.who));
+    for (const bench::timer_entry* e : timers) fmt::print("{}\n", name_of(*e));
     return 0;
   }
   const neighbours others;
-  measure(r.bursts, s);
+  constexpr std::size_t enough = 7;  // of what takes long
+  measure(r.bursts, std::min(s.rounds, enough));
+  r.timers = measure(timers, s.timers ? s.rounds : std::min(s.rounds, enough));
   measure(r.contests, s);
 
   const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());

@@ -4,11 +4,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 
 #include "support/cell.hpp"
+#include "support/child.hpp"
 #include "support/drive.hpp"
 
 namespace bench {
@@ -21,17 +21,6 @@ struct burst_costs {
   double peak = 0;      // bytes resident when there was most, above those before
   double left = 0;      // bytes resident after the drain, likewise; the queue still stands
 };
-
-/// Bytes of this process.
-struct resident {
-  double now = 0;
-  double most = 0;
-};
-[[nodiscard]] resident resident_memory();
-
-/// Runs `body` in a child process, which begins with what this one has and shares nothing with it afterwards, so
-/// that no contender finds the heap that another one has left. Throws std::runtime_error if the child fails.
-[[nodiscard]] burst_costs in_child(const std::function<burst_costs()>& body);
 
 template <class Q>
 burst_costs burst(std::uint64_t items) {

@@ -140,6 +140,7 @@ std::string page(const results& all, const suite& s, const circumstances& c) {
     const std::string reached = burst_verdict(all.bursts, s);
     if (!reached.empty()) fmt::format_to(to, "\n{}.\n", reached);
   }
+  out += timer_tables(all, s);
   for (const std::string& note : s.notes)
     fmt::format_to(to, "\nNot compared, as it was not there: {}.\n", note);
   return out;
@@ -218,6 +219,7 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
     }
     fmt::print("\n");
   }
+  print_timers(all, s);
   for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
 }
 
@@ -290,6 +292,21 @@ bool write_json(const std::string& path, const results& all) {
     r.counters["drain_ns"] = benchmark::Counter(drain);
     r.counters["peak_bytes_an_item"] = benchmark::Counter(b.peak_bytes_an_item());
     r.counters["megabytes_left"] = benchmark::Counter(b.megabytes_left());
+    json.ReportRuns({r});
+  }
+  for (const timer_series& t : all.timers) {
+    run r;
+    r.run_name.function_name = "timers/" + t.name;
+    r.family_index = family++;
+    r.per_family_instance_index = 0;
+    r.run_type = run::RT_Aggregate;
+    r.aggregate_name = "median";
+    r.aggregate_unit = benchmark::kTime;
+    for (std::size_t f = 0; f < timer_figures; ++f) {
+      if (t.figures[f].empty()) continue;
+      r.repetitions = static_cast<std::int64_t>(t.figures[f].size());
+      r.counters[name_of(timer_figure(f))] = benchmark::Counter(quantile(t.figures[f], 0.5));
+    }
     json.ReportRuns({r});
   }
   json.Finalize();

@@ -21,9 +21,10 @@ struct circumstances {
 struct results {
   std::vector<contest> contests;
   std::vector<burst_series> bursts;
+  std::vector<timer_series> timers;
 };
 
-/// Every contender of every cell, the bursts, then the targets.
+/// Every contender of every cell, the bursts, then the targets, then the timers with theirs.
 void print_tables(const results& all, const suite& s, const circumstances& c);
 
 /// Replaces what stands between the two marks of the bench page. False: no such file, or no marks.
@@ -31,7 +32,14 @@ void print_tables(const results& all, const suite& s, const circumstances& c);
                               const circumstances& c);
 
 /// One entry a round and contender, and for each contender an aggregate "median" with the counters `q1`, `q3`
-/// and, where there is one of ours, `ours_is_faster`; of a burst one entry, whose counters say all. False: the file cannot be written.
+/// and, where there is one of ours, `ours_is_faster`; of a burst and of timers one entry, whose counters
+/// say all. False: the file cannot be written.
 [[nodiscard]] bool write_json(const std::string& path, const results& all);
+
+// The part of the timers, in timer_report.cpp.
+void print_timers(const results& all, const suite& s);
+[[nodiscard]] std::string timer_tables(const results& all, const suite& s);
+/// What the table calls it.
+[[nodiscard]] const char* name_of(timer_figure f);
 
 }  // namespace bench

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,11 +54,12 @@ struct contest {
 
 /// How many times faster `a` is than `b`, round by round: what the machine did to one of them in a round, it did
 /// to the other as well, more or less.
-inline spread ratio(const series& a, const series& b) {
+inline spread ratio(const std::vector<double>& a, const std::vector<double>& b) {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < a.ns.size(); ++i) ratios.push_back(b.ns[i] / a.ns[i]);
+  for (std::size_t i = 0; i < a.size(); ++i) ratios.push_back(b[i] / a[i]);
   return spread_of(ratios);
 }
+inline spread ratio(const series& a, const series& b) { return ratio(a.ns, b.ns); }
 
 /// One contender's bursts, round by round.
 struct burst_series {
@@ -73,6 +76,50 @@ struct burst_series {
   }
   [[nodiscard]] double megabytes_left() const { return median(&burst_costs::left) * 1e-6; }
 };
+
+/// One contender in all the workloads of timers, round by round: a list of rounds for each figure, empty where the
+/// contender has none.
+struct timer_series {
+  std::string name;
+  role as;
+  std::array<std::vector<double>, timer_figures> figures;
+
+  [[nodiscard]] const std::vector<double>& operator[](timer_figure f) const {
+    return figures[static_cast<std::size_t>(f)];
+  }
+  void note(const timer_costs& costs) {
+    for (std::size_t f = 0; f < timer_figures; ++f) {
+      if (!std::isnan(costs.figures[f])) figures[f].push_back(costs.figures[f]);
+    }
+  }
+};
+
+struct timer_verdict {
+  const timer_target* goal;
+  const timer_series* rival;  // the best of those that count; nullptr: the goal has none
+  double ours;                // median
+  spread reached;             // against the rival
+
+  [[nodiscard]] bool met() const {
+    return rival != nullptr ? reached.median >= goal->bound : ours <= goal->bound;
+  }
+};
+
+/// Nothing if ours was not measured, or none of the rivals.
+inline std::optional<timer_verdict> judge(const timer_target& t, const std::vector<timer_series>& all) {
+  const timer_series* ours = nullptr;
+  const timer_series* rival = nullptr;
+  for (const timer_series& s : all) {
+    if (s[t.of].empty()) continue;
+    if (s.as == role::ours) ours = &s;
+    if (std::find(t.rivals.begin(), t.rivals.end(), s.name) == t.rivals.end()) continue;
+    if (rival == nullptr || quantile(s[t.of], 0.5) < quantile((*rival)[t.of], 0.5)) rival = &s;
+  }
+  if (ours == nullptr || (rival == nullptr && !t.rivals.empty())) return std::nullopt;
+  const std::vector<double>& mine = (*ours)[t.of];
+  return timer_verdict{&t, rival, quantile(mine, 0.5),
+                       rival != nullptr ? ratio(mine, (*rival)[t.of]) : spread{}};
+}
 
 struct verdict {
   const target* goal;

@@ -13,17 +13,10 @@
 #include "support/cell.hpp"
 #include "support/drive.hpp"
 #include "support/items.hpp"
+#include "support/role.hpp"
+#include "support/timers.hpp"
 
 namespace bench {
-
-enum class role : unsigned char {
-  ours,            // every ratio of its cells is to this one
-  variant,         // ours with another option
-  peer,            // a target is measured against the best of these
-  lock_free_peer,  // and of these; the best of them is named apart, as it gives the same guarantee as ours
-  reference,       // shown, but compared with by no target
-};
-inline bool is_peer(role r) { return r == role::peer || r == role::lock_free_peer; }
 
 struct entry {
   cell where;
@@ -104,12 +97,20 @@ class suite {
     }
   }
 
+  /// Enters `C` in every workload of timers.
+  template <class C>
+  void add_timers(const char* name, role as) {
+    enter_timers<C>(timers, name, as);
+  }
+
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
 
   std::vector<entry> entries;
   std::vector<burst_entry> bursts;
+  std::vector<timer_entry> timers;
   std::vector<target> targets;
+  std::vector<timer_target> timer_targets;
   double burst_bytes_at_most = 0;  // an item, for ours
   std::vector<std::string> notes;
 
@@ -140,7 +141,7 @@ class suite {
   }
 };
 
-// One function a file of queue/ and alternatives/.
+// One function a file of queue/, time/ and alternatives/.
 void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
@@ -156,5 +157,13 @@ void add_readerwriterqueue(suite&);
 void add_standard(suite&);
 void add_tbb(suite&);
 void add_xenium(suite&);
+
+void add_timing_wheel(suite&);
+void add_cascading_wheel(suite&);
+void add_indexed_heap(suite&);
+void add_ordered(suite&);
+void add_asio(suite&);
+void add_libevent(suite&);
+void add_libuv(suite&);
 
 }  // namespace bench

@@ -59,16 +59,17 @@ class wheel_levels {
     slot& s = slots_[place];
     if (s.size++ == 0) occupied_[level].set(place % slots);
     n.place = static_cast<std::uint16_t>(place);
+    index& first = s.first[i % lanes];
     n.previous = node::none;
-    n.next = s.first;
-    if (s.first != node::none) slab_[s.first].previous = i;
-    s.first = i;
+    n.next = first;
+    if (first != node::none) slab_[first].previous = i;
+    first = i;
     expect(level, number);
   }
   void remove(index i) noexcept {
     const node& n = slab_[i];
     slot& s = slots_[n.place];
-    (n.previous != node::none ? slab_[n.previous].next : s.first) = n.next;
+    (n.previous != node::none ? slab_[n.previous].next : s.first[i % lanes]) = n.next;
     if (n.next != node::none) slab_[n.next].previous = n.previous;
     if (--s.size == 0) occupied_[n.place / slots].clear(n.place % slots);
   }
@@ -77,7 +78,9 @@ class wheel_levels {
   [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
     const unsigned level = n.place / slots;
     const std::uint64_t here = number_at(level, now_);
-    return tick_for(deadline) >= start_of(level, here + (n.place - here) % slots);
+    const std::uint64_t start = start_of(level, here + (n.place - here) % slots);
+    // why: what is in the slot of now() would come now, if it is due; but it was rescheduled for the next tick
+    return start > now_ && tick_for(deadline) >= start;
   }
 
   /// Goes to `target` at once if there is nothing to do on the way. False: there may be.
@@ -108,7 +111,7 @@ class wheel_levels {
       for (std::uint64_t n = (s.size * (next - since) + span - 1) / span; n > 0; --n) {
         if (left == 0) return false;
         --left;
-        const index i = s.first;
+        const index i = s.one_of(s.size);
         remove(i);
         put(i);
         ++moved;
@@ -119,8 +122,10 @@ class wheel_levels {
   }
   /// An entry that was waiting for now(), or `none`. It may have been given a later deadline.
   [[nodiscard]] index pop() noexcept {
-    const index i = slots_[place_of(0, now_)].first;
-    if (i != node::none) remove(i);
+    const slot& s = slots_[place_of(0, now_)];
+    if (s.size == 0) return node::none;
+    const index i = s.one_of(0);  // one lane after the other, because each is in order, or nearly so
+    remove(i);
     return i;
   }
 
@@ -146,10 +151,12 @@ class wheel_levels {
         ahead = number - here;
         const std::uint64_t start = start_of(level, number);
         if (ahead >= slots || (found && start >= *found)) break;
-        for (index i = slots_[place_of(level, number)].first; i != node::none; i = slab_[i].next) {
-          const std::uint64_t meets = Ticks::from(slab_[i].deadline);
-          const std::uint64_t at = meets > start ? meets : start;  // it may have come too late for its tick
-          if (!found || at < *found) found = at;
+        for (const index first : slots_[place_of(level, number)].first) {
+          for (index i = first; i != node::none; i = slab_[i].next) {
+            const std::uint64_t meets = Ticks::from(slab_[i].deadline);
+            const std::uint64_t at = meets > start ? meets : start;  // it may have come too late for its tick
+            if (!found || at < *found) found = at;
+          }
         }
       }
     }
@@ -175,9 +182,20 @@ class wheel_levels {
   /// Who sleeps is woken before more than this have to be brought nearer at once.
   static constexpr std::uint64_t crowd = 64;
 
+  /// A slot's entries are in two lists, by their index, which are emptied by turns: entries are far apart in memory, and
+  /// of a single list the processor could not ask for the next one before it has the last.
+  static constexpr index lanes = 2;
   struct slot {
-    index first = node::none;
+    index first[lanes];
     std::uint32_t size = 0;
+    slot() noexcept {
+      for (index& f : first) f = node::none;
+    }
+    /// There must be one. From that lane, or from the next one that is not empty.
+    [[nodiscard]] index one_of(index lane) const noexcept {
+      while (first[lane % lanes] == node::none) ++lane;
+      return first[lane % lanes];
+    }
   };
 
   [[nodiscard]] static std::uint64_t number_at(unsigned level, std::uint64_t tick) noexcept {

@@ -1,11 +1,13 @@
-#include "support/burst.hpp"
+#include "support/child.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -44,25 +46,25 @@ bench::resident bench::resident_memory() {
   return {r.now * kib, r.most * kib};
 }
 
-bench::burst_costs bench::in_child(const std::function<burst_costs()>& body) {
+void bench::call_in_child(void* answer, std::size_t size, const std::function<void(void*)>& body) {
   pipe_ends report;
+  const auto complete = static_cast<ssize_t>(size);
   const pid_t child = ::fork();
   if (child < 0) fail("fork");
   if (child == 0) {
     // Nothing of the parent's is to be flushed or destroyed twice.
     try {
-      const burst_costs costs = body();
-      ::_exit(::write(report.out, &costs, sizeof costs) == sizeof costs ? 0 : 1);
-    } catch (const std::exception&) {
+      body(answer);
+      ::_exit(::write(report.out, answer, size) == complete ? 0 : 1);
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "%s\n", e.what());
       ::_exit(1);
     }
   }
   ::close(std::exchange(report.out, -1));
-  burst_costs costs;
-  const bool complete = ::read(report.in, &costs, sizeof costs) == sizeof costs;
+  const bool whole = ::read(report.in, answer, size) == complete;
   int status = 0;
-  if (::waitpid(child, &status, 0) != child || status != 0 || !complete) {
-    throw std::runtime_error("the burst's process has failed, or what came out is not what went in");
+  if (::waitpid(child, &status, 0) != child || status != 0 || !whole) {
+    throw std::runtime_error("the process that measured it has failed");
   }
-  return costs;
 }

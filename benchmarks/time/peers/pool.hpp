@@ -1,0 +1,26 @@
+// Timers for the libraries that leave it to their user where a timer lives: never moved, used again.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+namespace peers {
+
+template <class T>
+class pool {
+ public:
+  template <class Make>
+  T* take(Make make) {
+    if (free_.empty()) return &make(all_);
+    T* const one = free_.back();
+    free_.pop_back();
+    return one;
+  }
+  void give_back(T* one) { free_.push_back(one); }
+
+ private:
+  std::deque<T> all_;
+  std::vector<T*> free_;
+};
+
+}  // namespace peers
