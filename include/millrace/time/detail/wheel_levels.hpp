@@ -133,7 +133,7 @@ class wheel_levels {
   [[nodiscard]] index pop_any() noexcept {
     for (unsigned level = 0; level < levels; ++level) {
       if (!occupied_[level].any()) continue;
-      const index i = slots_[place_of(level, occupied_[level].first_from(0))].first;
+      const index i = slots_[place_of(level, occupied_[level].first_from(0))].one_of(0);
       remove(i);
       return i;
     }
