@@ -21,7 +21,7 @@
 // Source      : G. Varghese, A. Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. Slots half as wide as the level
 //               below, so that they can be emptied gradually: after Erlang/OTP's erl_time_wheel.
 // Checked by  : tests/time/timing_wheel_test.cpp and its neighbours _memory_, _pace_ and _periodic_; against a sorted set:
-//               tests/time/timing_wheel_fuzz_test.cpp
+//               tests/time/timing_wheel_fuzz_test.cpp, tests/time/timing_wheel_fuzzer.cpp
 //
 // Example:
 //   millrace::timing_wheel<session_id> timeouts(clock::now());
