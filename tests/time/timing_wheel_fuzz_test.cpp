@@ -38,7 +38,7 @@ std::uint64_t draws_of(std::uint64_t seed) {
 
 void run_seed(std::uint64_t seed, std::uint64_t& fired) {
   const std::string name = "MILLRACE_SEED=" + std::to_string(seed);
-  const support::watchdog guard(name.c_str());
+  const support::watchdog guard(name.c_str(), std::chrono::seconds(60));
   seeded source(seed, draws_of(seed));
   const support::wheel_run run =
       support::run_wheel(static_cast<unsigned>(seed % support::wheel_kinds), source);
