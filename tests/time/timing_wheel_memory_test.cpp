@@ -173,9 +173,29 @@ TEST_CASE("a constructor that throws loses nothing") {
     CHECK_THROWS_AS(w.extract(h), support::thrown);  // the payload could not be moved: it stays
     CHECK(w.is_scheduled(h));
     CHECK(fire_until(w, at(2ms)) == ints{5});
-    // the places that were taken in vain have been given back
-    for (int i = 0; i < 60; ++i) w.schedule(at(9ms), i);
-    CHECK(fire_until(w, at(9ms)) == numbers(0, 60));
+  }
+  check_books();
+}
+
+TEST_CASE("what could not be scheduled gives its place back, and its payload is destroyed") {
+  using allocator = support::counting_allocator<support::copied>;
+  support::allocator_books books;
+  instances::reset();
+  {
+    timing_wheel<support::copied, std::chrono::milliseconds, std::chrono::steady_clock, allocator> w(
+        at(0ms), allocator(books));
+    w.schedule(at(9ms), 0);
+    for (int i = 0; i < 100; ++i) {
+      instances::throw_at(1);
+      CHECK_THROWS_AS(w.schedule(at(9ms), 1), support::thrown);
+      books.refuse_at = 1;  // for the periods
+      CHECK_THROWS_AS(w.schedule_every(at(9ms), 1ms, 1), std::bad_alloc);
+      CHECK(instances::live == 1);
+      CHECK(w.size() == 1);
+    }
+    for (int i = 1; i < 64; ++i) w.schedule(at(9ms), i);
+    CHECK(books.allocations == 1);
+    CHECK(fire_until(w, at(9ms)) == numbers(0, 64));
   }
   check_books();
 }

@@ -385,8 +385,8 @@ class timing_wheel {
     return std::exchange(one.i, node::none);
   }
   void destroy(index i) noexcept {
-    slab_.retire(
-        i);  // why first: the payload's destructor may cancel the very timer, if that is how it is owned
+    // why first: the payload's destructor may cancel the very timer, if that is how it is owned
+    slab_.retire(i);
     slab_[i].payload.~Payload();
     slab_[i].periodic = false;
     slab_.release(i);
