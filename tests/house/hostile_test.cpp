@@ -1,7 +1,8 @@
 // Every header at once, among hostile macros, without exceptions and without run-time type information; and the
-// queues work there.
+// queues and the wheel work there.
 #include "hostile_headers.hpp"  // generated: the standard headers, hostile_macros.hpp, then ours
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -49,5 +50,17 @@ int main() {
   int sum = 0;
   for (std::unique_ptr<int>& item : stream) sum += *item;
   expect(sum == 8, "a closed channel gives what it accepted");
+
+  using wheel = millrace::timing_wheel<std::unique_ptr<int>>;
+  wheel timers{wheel::time_point()};
+  const auto second = std::chrono::seconds(1);
+  const auto timer = timers.schedule(timers.now() + second, std::make_unique<int>(10));
+  timers.schedule_every(timers.now() + second, second, std::make_unique<int>(20));
+  expect(timers.next_wakeup() <= timers.next_expiry(), "a wheel knows when to be called");
+  expect(**timers.extract(timer) == 10, "and gives back what has not fired");
+  const auto done =
+      timers.advance(timers.now() + 5 * second, [&](std::unique_ptr<int>& item) { sum += *item; });
+  expect(done.fired == 1 && sum == 28 && timers.size() == 1, "and fires what has come due");
+  expect(timers.drain([](std::unique_ptr<int>&) {}) == 1, "and all the rest when told to");
   return failures == 0 ? 0 : 1;
 }

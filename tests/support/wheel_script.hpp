@@ -38,7 +38,7 @@ class wheel_script {
   using time_point = typename Wheel::time_point;
   using duration = typename Wheel::duration;
   using rule = millrace::missed_periods;
-  using wide = __int128;  // so that the oracle need not care about overflow
+  __extension__ using wide = __int128;  // so that the oracle need not care about overflow
 
   static constexpr wide units =
       std::ratio_divide<typename Wheel::tick::period, typename duration::period>::num;
@@ -94,6 +94,14 @@ class wheel_script {
     line_.insert(key_of(name));
   }
   void leave(std::uint64_t name) { line_.erase(key_of(name)); }
+  void stop_repeating(timer& t) {
+    if (t.period != 0 && t.missed == rule::catch_up) catching_up_.erase(catching_up_.find(t.period));
+    t.period = 0;
+  }
+  void erase(std::uint64_t name) {
+    stop_repeating(timers_.at(name));
+    timers_.erase(name);
+  }
 
   // --- what happens ---
 
@@ -141,18 +149,26 @@ class wheel_script {
       case 10: look(); break;
       case 11:
         if (source_.below(200) == 0) drain();
+        if (source_.below(4) == 0) crowd();
         break;
       default: advance(); break;
     }
   }
 
-  void schedule() {
-    const wide deadline = some_deadline();
+  void schedule() { enter_new(some_deadline()); }
+  void enter_new(wide deadline) {
     const std::uint64_t name = names_.size();
     const handle h = wheel_.schedule(at(deadline), name);
     names_.push_back(h);
     timers_.emplace(name, timer{h, 0, 0, 0, 0, rule::skip});
     enter(name, deadline);
+  }
+  /// Many for about the same tick, so that a budget ends in the middle of them.
+  void crowd() {
+    const wide around = source_.below(2) == 0 ? some_deadline() : clamp(clock_ + units);
+    for (std::uint64_t n = source_.below(200); n > 0 && !source_.done(); --n) {
+      enter_new(clamp(around + static_cast<wide>(source_.below(128)) * units / 64));
+    }
   }
   void schedule_every() {
     const wide period = clamp(std::max(units, some_distance() + 1));
@@ -163,6 +179,7 @@ class wheel_script {
         wheel_.schedule_every(at(first), duration(static_cast<std::int64_t>(period)), name, missed);
     names_.push_back(h);
     timers_.emplace(name, timer{h, 0, 0, 0, period, missed});
+    if (missed == rule::catch_up) catching_up_.insert(period);
     enter(name, first);
   }
   void cancel() {
@@ -191,11 +208,11 @@ class wheel_script {
       const bool was = revived_ || found->second.period != 0;
       if (revived_) leave(name);
       revived_ = false;
-      found->second.period = 0;
+      stop_repeating(found->second);
       return was;
     }
     leave(name);
-    timers_.erase(found);
+    erase(name);
     return true;
   }
   void reschedule() {
@@ -213,25 +230,21 @@ class wheel_script {
 
   void back() {
     const wide before = clamp(now_ * units - std::max<wide>(some_distance(), 0));
-    const auto done = wheel_.advance(at(before), [&](std::uint64_t& name, const expiry& e) {
-      // Only what is left over from an advance that its budget ended.
-      fired(name, e, floor(before));
-    });
-    check(!done.more, "more behind the time");
+    // Only what is left over from an advance that its budget ended.
+    const auto done = advance_to(before, floor(before), Wheel::no_budget);
+    check(!done || !done->more, "more behind the time");
     check(wheel_.now() == time_of(now_), "now, after time ran back");
   }
   void advance() {
-    wide distance = some_distance();
-    for (const auto& [name, t] : timers_) {
-      if (t.period != 0 && t.missed == rule::catch_up) distance = std::min(distance, 64 * t.period);
-    }
+    wide distance = source_.below(2) == 0 ? static_cast<wide>(source_.below(4)) * units : some_distance();
+    if (!catching_up_.empty()) distance = std::min(distance, 64 * *catching_up_.begin());
     clock_ = clamp(clock_ + distance);
     const wide target = std::max(floor(clock_), now_);
-    const auto handler = [&](std::uint64_t& name, const expiry& e) { fired(name, e, target); };
-    const std::size_t budget = source_.below(3) == 0 ? 1 + source_.below(40) : Wheel::no_budget;
-    const auto done = wheel_.advance(at(clock_), handler, budget);
-    if (done.more) {
-      check(done.fired + done.moved <= budget, "budget");
+    const std::size_t budget = source_.below(2) == 0 ? 1 + source_.below(40) : Wheel::no_budget;
+    const auto done = advance_to(clock_, target, budget);
+    ;
+    if (!done || done->more) {
+      if (done) check(done->fired + done->moved <= budget, "budget");
       // Somewhere on the way; what is due may wait, but nothing that came before.
       const wide there = floor(wheel_.now().time_since_epoch().count());
       check(there >= now_ && there <= target, "now, in between");
@@ -242,6 +255,25 @@ class wheel_script {
       now_ = target;
       check(wheel_.now() == time_of(now_), "now");
     }
+  }
+  struct thrown {};  // by a handler
+
+  /// Nothing: a handler has thrown.
+  auto advance_to(wide time, wide target, std::size_t budget) {
+    const std::uint64_t before = fired_;
+    std::optional<typename Wheel::progress> done;
+    try {
+      done = wheel_.advance(
+          at(time),
+          [&](std::uint64_t& name, const expiry& e) {
+            fired(name, e, target);
+            if (source_.below(100) == 1) throw thrown();
+          },
+          budget);
+      check(done->fired == fired_ - before, "how many have fired");
+    } catch (const thrown&) {
+    }
+    return done;
   }
   void fired(std::uint64_t name, const expiry& e, wide target) {
     if (!check(!line_.empty() && std::get<3>(*line_.begin()) == name, "order")) return;
@@ -272,7 +304,7 @@ class wheel_script {
     if (t.period != 0) {
       enter(name, next);
     } else {
-      timers_.erase(name);
+      erase(name);
     }
   }
   void drain() {
@@ -280,13 +312,27 @@ class wheel_script {
     for (const auto& [name, t] : timers_) all.push_back({{0, t.deadline, t.order, name}, name});
     std::sort(all.begin(), all.end());
     std::size_t n = 0;
-    const std::size_t done = wheel_.drain([&](std::uint64_t& name) {
-      check(n < all.size() && all[n].second == name, "drain");
-      ++n;
-    });
-    check(done == all.size() && n == done, "drained");
-    timers_.clear();
+    const std::size_t last = source_.below(2) == 0 ? source_.below(all.size() + 1) : all.size();
+    try {
+      const std::size_t done = wheel_.drain([&](std::uint64_t& name) {
+        check(n < all.size() && all[n].second == name, "drain");
+        if (n++ == last) throw thrown();
+      });
+      check(done == all.size() && n == done, "drained");
+    } catch (const thrown&) {
+      check(n == last + 1, "drained until one throws");
+    }
     line_.clear();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const std::uint64_t name = all[i].second;
+      if (i < n) {
+        erase(name);
+      } else {
+        timer& t = timers_.at(name);
+        t.tick = std::max(ceiling(t.deadline), now_ + 1);
+        line_.insert(key_of(name));
+      }
+    }
   }
 
   void look() {
@@ -317,12 +363,14 @@ class wheel_script {
       if (!wakeup || *wakeup == time_point::max()) break;
       clock_ = std::max<wide>(clock_, wakeup->time_since_epoch().count());
       const wide target = std::max(floor(clock_), now_);
-      static_cast<void>(
-          wheel_.advance(at(clock_), [&](std::uint64_t& name, const expiry& e) { fired(name, e, target); }));
+      if (!advance_to(clock_, target, Wheel::no_budget)) {
+        now_ = std::max(now_, floor(wheel_.now().time_since_epoch().count()));
+        continue;
+      }
       check(line_.empty() || std::get<0>(*line_.begin()) > target, "late");
       now_ = target;
     }
-    drain();
+    while (!wheel_.empty() && what_ == nullptr) drain();
     look();
   }
 
@@ -340,6 +388,7 @@ class wheel_script {
   std::vector<handle> names_;  // of all that have ever been
   std::map<std::uint64_t, timer> timers_;
   std::set<key> line_;
+  std::multiset<wide> catching_up_;  // their periods
 };
 
 }  // namespace support

@@ -20,7 +20,8 @@
 // Cost        : see benchmarks/README.md. An advance at which nothing happens is a comparison, however far it goes.
 // Source      : G. Varghese, A. Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. Slots half as wide as the level
 //               below, so that they can be emptied gradually: after Erlang/OTP's erl_time_wheel.
-// Checked by  : tests/time/timing_wheel_test.cpp, tests/time/timing_wheel_fuzz.cpp (against a sorted map)
+// Checked by  : tests/time/timing_wheel_test.cpp and its neighbours _memory_, _pace_ and _periodic_; against a sorted set:
+//               tests/time/timing_wheel_fuzz_test.cpp, tests/time/timing_wheel_fuzzer.cpp
 //
 // Example:
 //   millrace::timing_wheel<session_id> timeouts(clock::now());
@@ -104,7 +105,13 @@ class timing_wheel {
   timing_wheel(const timing_wheel&) = delete;
   timing_wheel& operator=(const timing_wheel&) = delete;
   /// Destroys what is left, without firing it.
-  ~timing_wheel() = default;
+  ~timing_wheel() {
+    if constexpr (!std::is_trivially_destructible_v<Payload>) {
+      for (index i = 0; i < slab_.used(); ++i) {
+        if (slab_[i].place != node::is_free) cancel(handle(i, slab_[i].generation));
+      }
+    }
+  }
 
   /// Constructs the payload from `args...`.
   template <class... Args>
@@ -297,6 +304,8 @@ class timing_wheel {
     return std::exchange(one.i, node::none);
   }
   void destroy(index i) noexcept {
+    // why first: the payload's destructor may cancel the very timer, if that is how it is owned
+    slab_.retire(i);
     slab_[i].payload.~Payload();
     slab_[i].periodic = false;
     slab_.release(i);

@@ -92,12 +92,17 @@ class timer_slab {
     ::new (static_cast<void*>(std::to_address(c.entries) + s.offset)) entry;
     return used_++;
   }
-  /// Gives it back, and makes its handles void.
-  void release(index i) noexcept {
+  /// Makes its handles void.
+  void retire(index i) noexcept {
     entry& e = (*this)[i];
     e.place = timer_node::is_free;
+    ++e.generation;
+  }
+  /// Gives it back, after that.
+  void release(index i) noexcept {
+    entry& e = (*this)[i];
     // why: with its last generation it is given up, because the next one would revive the handles of the first
-    if (e.generation++ == std::numeric_limits<std::uint32_t>::max() - 1) return;
+    if (e.generation == (std::numeric_limits<std::uint32_t>::max)()) return;
     e.next = free_;
     free_ = i;
   }

@@ -48,16 +48,16 @@ class wheel_levels {
     const std::uint64_t at = tick_for(n.deadline);
     unsigned level = static_cast<unsigned>(std::bit_width(at - now_) - 1) / bits;
     // Often it fits one lower, because a level has twice as many slots as that.
-    if (level > 0 && number_at(level - 1, at) - number_at(level - 1, now_) < slots) --level;
+    if (level > 0 && number_at(level - 1, at) - number_at(level - 1, now_) < slot_count) --level;
     std::uint64_t number = number_at(level, at);
     if (level >= levels) {
       // Too far off: it waits in the last slot, and is put again from there.
       level = levels - 1;
-      number = number_at(level, now_) + slots - 1;
+      number = number_at(level, now_) + slot_count - 1;
     }
     const unsigned place = place_of(level, number);
     slot& s = slots_[place];
-    if (s.size++ == 0) occupied_[level].set(place % slots);
+    if (s.size++ == 0) occupied_[level].set(place % slot_count);
     n.place = static_cast<std::uint16_t>(place);
     index& first = s.first[i % lanes];
     n.previous = node::none;
@@ -71,16 +71,16 @@ class wheel_levels {
     slot& s = slots_[n.place];
     (n.previous != node::none ? slab_[n.previous].next : s.first[i % lanes]) = n.next;
     if (n.next != node::none) slab_[n.next].previous = n.previous;
-    if (--s.size == 0) occupied_[n.place / slots].clear(n.place % slots);
+    if (--s.size == 0) occupied_[n.place / slot_count].clear(n.place % slot_count);
   }
   /// Whether an entry with this deadline could stay in the slot of that one. Then it will be put again when the slot's turn
   /// comes, if that is too early.
   [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
-    const unsigned level = n.place / slots;
+    const unsigned level = n.place / slot_count;
     const std::uint64_t here = number_at(level, now_);
-    const std::uint64_t start = start_of(level, here + (n.place - here) % slots);
-    // why: what is in the slot of now() would come now, if it is due; but it was rescheduled for the next tick
-    return start > now_ && tick_for(deadline) >= start;
+    const std::uint64_t start = start_of(level, here + (n.place - here) % slot_count);
+    // why: an advance may have ended in the middle of this tick's own slot, and what has passed comes with the next
+    return start > now_ ? tick_for(deadline) >= start : Ticks::from(deadline) > now_;
   }
 
   /// Goes to `target` at once if there is nothing to do on the way. False: there may be.
@@ -146,11 +146,11 @@ class wheel_levels {
     for (unsigned level = 0; level < levels; ++level) {
       if (!occupied_[level].any()) continue;
       const std::uint64_t here = number_at(level, now_);
-      for (std::uint64_t ahead = 0; ahead < slots; ++ahead) {
+      for (std::uint64_t ahead = 0; ahead < slot_count; ++ahead) {
         const std::uint64_t number = next_occupied(level, here + ahead);
         ahead = number - here;
         const std::uint64_t start = start_of(level, number);
-        if (ahead >= slots || (found && start >= *found)) break;
+        if (ahead >= slot_count || (found && start >= *found)) break;
         for (const index first : slots_[place_of(level, number)].first) {
           for (index i = first; i != node::none; i = slab_[i].next) {
             const std::uint64_t meets = Ticks::from(slab_[i].deadline);
@@ -177,8 +177,8 @@ class wheel_levels {
   static constexpr std::uint64_t never = ~std::uint64_t{0};
   static constexpr unsigned levels = 5;
   static constexpr unsigned bits = 8;
-  static constexpr unsigned slots = occupancy::size;
-  static constexpr unsigned all_slots = levels * slots;
+  static constexpr unsigned slot_count = occupancy::size;
+  static constexpr unsigned all_slots = levels * slot_count;
   /// Who sleeps is woken before more than this have to be brought nearer at once.
   static constexpr std::uint64_t crowd = 64;
 
@@ -209,11 +209,12 @@ class wheel_levels {
     return level == 0 ? number : start_of(level, number - 1);
   }
   [[nodiscard]] static unsigned place_of(unsigned level, std::uint64_t number) noexcept {
-    return level * slots + static_cast<unsigned>(number % slots);
+    return level * slot_count + static_cast<unsigned>(number % slot_count);
   }
   /// The number of the first occupied slot from that one on; there must be one in the level.
   [[nodiscard]] std::uint64_t next_occupied(unsigned level, std::uint64_t number) const noexcept {
-    return number + (occupied_[level].first_from(static_cast<unsigned>(number % slots)) - number) % slots;
+    return number +
+           (occupied_[level].first_from(static_cast<unsigned>(number % slot_count)) - number) % slot_count;
   }
 
   /// There is something in that slot.
