@@ -141,6 +141,11 @@ TEST_CASE("a payload's destructor may cancel the very timer that held it, and ot
     add(5ms);
     CHECK(w.advance(at(5ms), [](auto&) {}).fired == 1);
     CHECK(destroyed == 3);
+    auto periodic = std::make_shared<session>(w, destroyed);
+    session& made = *periodic;
+    made.own = w.schedule_every(at(6ms), 1ms, std::move(periodic));
+    CHECK(w.cancel(made.own));
+    CHECK(destroyed == 4);
     session* const c = add(10s);
     c->other = add(20s)->own;
     add(30s);

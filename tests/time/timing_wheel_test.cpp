@@ -40,7 +40,7 @@ using time_point = wheel::time_point;
 
 static_assert(!std::is_copy_constructible_v<wheel> && !std::is_move_constructible_v<wheel>);
 static_assert(std::is_trivially_copyable_v<handle> && sizeof(handle) == 8);
-static_assert(sizeof(timing_wheel<int>) <= 21 * 1024);
+static_assert(sizeof(timing_wheel<int>) <= 31 * 1024);
 
 constexpr time_point at(nanoseconds since_epoch) { return time_point(since_epoch); }
 
