@@ -151,7 +151,7 @@ TEST_CASE("a payload's destructor may cancel the very timer that held it, and ot
     add(30s);
     CHECK(w.size() == 3);
   }
-  CHECK(destroyed == 6);
+  CHECK(destroyed == 7);
 }
 
 TEST_CASE("a constructor that throws loses nothing") {

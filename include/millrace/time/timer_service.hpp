@@ -476,7 +476,7 @@ class basic_timer_service {
     // (1) release; pairs with (2): who finds it over, or takes it, sees what its handler has done
     c.word.exchange(word_of(generation) | cell::over, std::memory_order_release);
     // With its last generation a cell is given up: the next one would revive the handles of the first.
-    if (generation != std::numeric_limits<std::uint32_t>::max()) cells_.release(c.number);
+    if (generation != (std::numeric_limits<std::uint32_t>::max)()) cells_.release(c.number);
   }
 
   /// Begins to run the handler, or ends the timer without, unless somebody is at it. Then that one notes it, and it is put
