@@ -21,7 +21,6 @@ struct slow_clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<slow_clock>;
-  static constexpr bool is_steady = true;
   [[nodiscard]] time_point now() const noexcept { return t; }
   struct alarm {
     alarm(slow_clock& c, time_point deadline, void (*fire)(void*) noexcept, void* context) noexcept {
