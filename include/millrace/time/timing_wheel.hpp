@@ -207,7 +207,8 @@ class timing_wheel {
     return done;
   }
 
-  /// Fires all that is scheduled, in order, each once, without waiting for its time. What its handlers schedule stays.
+  /// Fires all that is scheduled, in order, each once, without waiting for its time. What its handlers schedule stays, and
+  /// what they reschedule, to fire once more.
   template <class Handler>
     requires(std::is_invocable_v<Handler&, Payload&> ||
              std::is_invocable_v<Handler&, Payload&, const expiry&>)
