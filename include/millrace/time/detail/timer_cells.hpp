@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -60,15 +59,15 @@ class timer_cells {
   /// All payloads must have been destroyed.
   ~timer_cells() {
     for (index i = 0; i < used_; ++i) (*this)[i].~cell();
-    for (unsigned c = 0; c < chunks && chunks_[c] != nullptr; ++c) {
-      std::allocator<cell>().deallocate(chunks_[c], size_of(c));
+    for (unsigned c = 0; c < timer_spot::chunks && chunks_[c] != nullptr; ++c) {
+      std::allocator<cell>().deallocate(chunks_[c], timer_spot::size_of(c));
     }
   }
 
   /// Of a number that acquire() has given.
   [[nodiscard]] cell& operator[](index i) noexcept { return const_cast<cell&>(std::as_const(*this)[i]); }
   [[nodiscard]] const cell& operator[](index i) const noexcept {
-    const spot s(i);
+    const timer_spot s(i);
     return chunks_[s.chunk][s.offset];
   }
 
@@ -98,19 +97,6 @@ class timer_cells {
   }
 
  private:
-  // Chunk c holds 64 << c cells.
-  static constexpr unsigned chunks = 26;
-  [[nodiscard]] static constexpr std::size_t size_of(unsigned c) noexcept { return std::size_t{64} << c; }
-  struct spot {
-    explicit spot(index i) noexcept {
-      const std::uint64_t n = std::uint64_t{i} + 64;
-      chunk = static_cast<unsigned>(std::bit_width(n)) - 7;
-      offset = static_cast<std::size_t>(n ^ (std::uint64_t{64} << chunk));
-    }
-    unsigned chunk;
-    std::size_t offset;
-  };
-
   // free_: [ changes : 32 | index of the first free cell : 32 ]. why the changes: a cell that has been taken and given back
   // meanwhile is not the one that was seen. A thread would have to sleep through 2^32 of them to mistake it.
   [[nodiscard]] static index index_in(std::uint64_t head) noexcept { return static_cast<index>(head); }
@@ -121,10 +107,11 @@ class timer_cells {
   [[nodiscard]] MILLRACE_NOINLINE index make() {
     const std::lock_guard lock(growing_);
     const index i = used_;
-    const spot s(i);
-    if (s.chunk == chunks) fail<std::length_error>("timer_service: there are 2^32 - 2^6 timers at the most");
+    const timer_spot s(i);
+    if (s.chunk == timer_spot::chunks)
+      fail<std::length_error>("timer_service: there are 2^32 - 2^6 timers at the most");
     cell*& at = chunks_[s.chunk];
-    if (at == nullptr) at = std::allocator<cell>().allocate(size_of(s.chunk));
+    if (at == nullptr) at = std::allocator<cell>().allocate(timer_spot::size_of(s.chunk));
     ::new (static_cast<void*>(at + s.offset)) cell;
     at[s.offset].number = i;
     return used_++;
@@ -134,7 +121,7 @@ class timer_cells {
   alignas(hot_separation) typename mutex_of<Sync>::type growing_;
   index used_ = 0;
   // why plain: a chunk's address is written before the first number of a cell in it is told to anybody
-  cell* chunks_[chunks] = {};
+  cell* chunks_[timer_spot::chunks] = {};
 };
 
 }  // namespace detail

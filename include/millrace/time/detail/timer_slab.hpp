@@ -36,6 +36,20 @@ struct timer_node {
 };
 static_assert(sizeof(timer_node) == 32);
 
+/// Where the entry of that number lies. Chunk c holds 64 << c entries, so the table of chunks is small and fixed.
+struct timer_spot {
+  static constexpr unsigned chunks = 26;
+  [[nodiscard]] static constexpr std::size_t size_of(unsigned c) noexcept { return std::size_t{64} << c; }
+
+  explicit timer_spot(timer_node::index i) noexcept {
+    const std::uint64_t n = std::uint64_t{i} + 64;
+    chunk = static_cast<unsigned>(std::bit_width(n)) - 7;
+    offset = static_cast<std::size_t>(n ^ (std::uint64_t{64} << chunk));
+  }
+  unsigned chunk;
+  std::size_t offset;
+};
+
 template <class Payload, class Allocator>
 class timer_slab {
  public:
@@ -60,20 +74,21 @@ class timer_slab {
     }
     for_entries from(allocator_);
     for_periods from_periods(allocator_);
-    for (unsigned c = 0; c < chunks && chunks_[c].entries != nullptr; ++c) {
-      std::allocator_traits<for_entries>::deallocate(from, chunks_[c].entries, size_of(c));
+    for (unsigned c = 0; c < timer_spot::chunks && chunks_[c].entries != nullptr; ++c) {
+      std::allocator_traits<for_entries>::deallocate(from, chunks_[c].entries, timer_spot::size_of(c));
       if (chunks_[c].periods != nullptr) {
-        std::allocator_traits<for_periods>::deallocate(from_periods, chunks_[c].periods, size_of(c));
+        std::allocator_traits<for_periods>::deallocate(from_periods, chunks_[c].periods,
+                                                       timer_spot::size_of(c));
       }
     }
   }
 
   [[nodiscard]] entry& operator[](index i) noexcept {
-    const spot s(i);
+    const timer_spot s(i);
     return std::to_address(chunks_[s.chunk].entries)[s.offset];
   }
   [[nodiscard]] const entry& operator[](index i) const noexcept {
-    const spot s(i);
+    const timer_spot s(i);
     return std::to_address(chunks_[s.chunk].entries)[s.offset];
   }
   /// How many entries have ever been in use at the same time.
@@ -82,12 +97,13 @@ class timer_slab {
   /// A free entry; it stays free until its place says otherwise.
   [[nodiscard]] index acquire() {
     if (free_ != timer_node::none) return std::exchange(free_, (*this)[free_].next);
-    const spot s(used_);
-    if (s.chunk == chunks) fail<std::length_error>("timing_wheel: there are 2^32 - 2^6 entries at the most");
+    const timer_spot s(used_);
+    if (s.chunk == timer_spot::chunks)
+      fail<std::length_error>("timing_wheel: there are 2^32 - 2^6 entries at the most");
     chunk& c = chunks_[s.chunk];
     if (c.entries == nullptr) {
       for_entries from(allocator_);
-      c.entries = std::allocator_traits<for_entries>::allocate(from, size_of(s.chunk));
+      c.entries = std::allocator_traits<for_entries>::allocate(from, timer_spot::size_of(s.chunk));
     }
     ::new (static_cast<void*>(std::to_address(c.entries) + s.offset)) entry;
     return used_++;
@@ -109,16 +125,16 @@ class timer_slab {
 
   /// Only few entries are periodic, so the periods are kept apart, and only where there are some.
   void set_period(index i, std::int64_t period) {
-    const spot s(i);
+    const timer_spot s(i);
     chunk& c = chunks_[s.chunk];
     if (c.periods == nullptr) {
       for_periods from(allocator_);
-      c.periods = std::allocator_traits<for_periods>::allocate(from, size_of(s.chunk));
+      c.periods = std::allocator_traits<for_periods>::allocate(from, timer_spot::size_of(s.chunk));
     }
     ::new (static_cast<void*>(std::to_address(c.periods) + s.offset)) std::int64_t(period);
   }
   [[nodiscard]] std::int64_t period(index i) const noexcept {
-    const spot s(i);
+    const timer_spot s(i);
     return std::to_address(chunks_[s.chunk].periods)[s.offset];
   }
 
@@ -126,18 +142,6 @@ class timer_slab {
   using for_entries = typename std::allocator_traits<Allocator>::template rebind_alloc<entry>;
   using for_periods = typename std::allocator_traits<Allocator>::template rebind_alloc<std::int64_t>;
 
-  // Chunk c holds 64 << c entries, so that the table of chunks is small and fixed.
-  static constexpr unsigned chunks = 26;
-  [[nodiscard]] static constexpr std::size_t size_of(unsigned c) noexcept { return std::size_t{64} << c; }
-  struct spot {
-    explicit spot(index i) noexcept {
-      const std::uint64_t n = std::uint64_t{i} + 64;
-      chunk = static_cast<unsigned>(std::bit_width(n)) - 7;
-      offset = static_cast<std::size_t>(n ^ (std::uint64_t{64} << chunk));
-    }
-    unsigned chunk;
-    std::size_t offset;
-  };
   struct chunk {
     typename std::allocator_traits<for_entries>::pointer entries = nullptr;
     typename std::allocator_traits<for_periods>::pointer periods = nullptr;
@@ -146,7 +150,7 @@ class timer_slab {
   MILLRACE_NO_UNIQUE_ADDRESS Allocator allocator_;
   index used_ = 0;
   index free_ = timer_node::none;
-  chunk chunks_[chunks] = {};
+  chunk chunks_[timer_spot::chunks] = {};
 };
 
 }  // namespace detail
