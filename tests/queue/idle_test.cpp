@@ -1,7 +1,5 @@
 // Waiting costs nothing: a program blocked in a channel's verbs and in selects for five seconds uses next to no
 // processor time. The one test that really waits, because that is what it measures.
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cstddef>
 #include <ctime>
@@ -11,6 +9,7 @@
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/select.hpp"
 #include "support/catch.hpp"
+#include "support/used_time.hpp"
 #include "support/watchdog.hpp"
 #include "support/watching_sync.hpp"
 
@@ -23,16 +22,6 @@ using millrace::on_pop_any;
 using millrace::on_push;
 using millrace::outcome;
 using millrace::select;
-
-/// What the whole program has used, the kernel's part included.
-std::chrono::microseconds used() {
-  rusage u{};
-  REQUIRE(getrusage(RUSAGE_SELF, &u) == 0);
-  const auto time = [](const timeval& t) {
-    return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
-  };
-  return time(u.ru_utime) + time(u.ru_stime);
-}
 
 /// The machine's own seam, spinning and all, which tells who has gone to sleep.
 struct spinning_sync : support::watching_sync {
@@ -73,10 +62,11 @@ TEST_CASE(
       }),
   };
   spinning_sync::await_parked(7);  // the spin ends by itself, or this never does
-  const auto before = used();
+  const auto before = support::used_by_program();
+  REQUIRE(before != std::chrono::nanoseconds::max());  // it can be measured
   const auto start = std::chrono::steady_clock::now();
   std::this_thread::sleep_for(5s);
-  const auto spent = used() - before;
+  const auto spent = support::used_by_program() - before;
   REQUIRE(std::chrono::steady_clock::now() - start >= 5s);
   CHECK(spent < 10ms);
   CHECK(spinning_sync::parked == 7);

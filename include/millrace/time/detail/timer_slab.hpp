@@ -68,10 +68,8 @@ class timer_slab {
   explicit timer_slab(const Allocator& from) : allocator_(from) {}
   timer_slab(const timer_slab&) = delete;
   timer_slab& operator=(const timer_slab&) = delete;
+  /// All payloads must have been destroyed.
   ~timer_slab() {
-    for (index i = 0; i < used_; ++i) {
-      if ((*this)[i].place != timer_node::is_free) (*this)[i].payload.~Payload();
-    }
     for_entries from(allocator_);
     for_periods from_periods(allocator_);
     for (unsigned c = 0; c < timer_spot::chunks && chunks_[c].entries != nullptr; ++c) {
