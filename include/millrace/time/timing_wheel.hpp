@@ -2,8 +2,7 @@
 //
 // Use it when : an event loop or a component of one thread has many deadlines, most of which are cancelled or moved before
 //               they come: timeouts, keep-alives, retries, rate limits.
-// Use instead : `timer_service` if several threads schedule, or nobody has a loop to call it from; `delay_queue` for
-//               messages that are to arrive later.
+// Use instead : `timer_service` if several threads schedule, or nobody has a loop to call it from.
 // Threads     : one at a time.
 // Order       : what is due at the same tick comes in order of deadline, and of the same deadline in the order in which
 //               it was scheduled, or last rescheduled.
