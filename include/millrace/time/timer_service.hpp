@@ -7,11 +7,13 @@
 //               one that calls run(), or poll() now and then. Handlers run in it, one after the other.
 // Order       : those due at the same tick fire in order of deadline, and of the same deadline in the order in which the
 //               firing thread heard of them, which is that of the calls if these come one after the other. What was
-//               written before the call is visible to the handler; and what that has done, to who is told by cancel_and_wait that
-//               it is over.
-// Progress    : schedule, reschedule and cancel are lock-free, but for the allocation of a cell, while fewer were in use
-//               at a time, and for waking the firing thread if it sleeps. A suspended thread holds up nobody. cancel_and_wait
-//               waits for the handler. Nothing polls: the firing thread sleeps until the next deadline.
+//               written before the call is visible to the handler; and what that has done, to who is told by
+//               cancel_and_wait that it is over.
+// Progress    : schedule, reschedule and cancel are lock-free, but for the allocation of a cell, when more are in use than
+//               ever before, and for waking the firing thread if it sleeps. A thread that is suspended in the middle of
+//               one hides from the firing thread what others have scheduled or moved after it, until it goes on; these
+//               timers fire late then. What was heard of before is not touched by that, and a cancel holds at once.
+//               cancel_and_wait waits for the handler. Nothing polls: the firing thread sleeps until the next deadline.
 // Errors      : a void timer once stop() has been called; `false` or already_fired for a timer that is void.
 // Exceptions  : std::invalid_argument for a period shorter than a tick; std::length_error beyond 2^32 - 2^6 timers;
 //               std::logic_error for a second thread that fires; std::bad_alloc. What a handler throws goes to `on_error`.
