@@ -9,6 +9,7 @@
 //
 // A ring whose threads wait for each other fails both, which is shown too. Who is stuck is found by counting
 // attempts, not by the clock.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -78,9 +79,9 @@ std::uint64_t value_of(const payload& p) {
   return p.all[0];
 }
 
-/// Attempts without anybody's success, after which a thread calls itself stuck. Between two of them the
-/// processor is given away, so that every thread that can go on has had its turn many times.
-constexpr int hopeless = 20'000;
+/// Attempts without anybody's success, after which a thread gives up hope. When all have, they are stuck: each has
+/// tried for itself, so nobody only waited for the processor.
+constexpr int hopeless = 2'000;
 
 /// A multiset of values, by its fingerprint: equal ones have the same values, as often, in any order.
 struct tally {
@@ -181,7 +182,14 @@ class crowd {
  private:
   struct alignas(128) counter {
     std::atomic<std::uint64_t> count{0};
+    std::atomic<std::uint64_t> hopeless_at{
+        ~std::uint64_t{0}};  // what had been completed when it gave up hope
   };
+
+  [[nodiscard]] bool all_hopeless_at(std::uint64_t all) const {
+    return std::all_of(completed_.begin(), completed_.end(),
+                       [all](const counter& c) { return c.hopeless_at == all; });
+  }
 
   void work(std::size_t me) {
     worker w = workers_[me];
@@ -199,7 +207,8 @@ class crowd {
       if (++failed % 16 != 0) continue;
       const std::uint64_t all = completed();
       if (all != std::exchange(known, all)) failed = 0;
-      if (failed > 16 * hopeless) stuck_ = stop_ = true;
+      if (failed >= hopeless) completed_[me].hopeless_at = all;
+      if (all_hopeless_at(all)) stuck_ = stop_ = true;
       std::this_thread::yield();
     }
     workers_[me] = w;
@@ -317,7 +326,7 @@ using blocking_ring = support::vyukov_ring<T, stalling_sync>;
 
 TEMPLATE_TEST_CASE("a thread suspended for good at any step of a push or a pop holds up nobody", "",
                    std::uint64_t, payload) {
-  const support::watchdog guard("suspended at every step", std::chrono::seconds(600));
+  const support::watchdog guard("suspended at every step", std::chrono::seconds(300));
   const std::size_t capacity = GENERATE(std::size_t{2}, std::size_t{4}, std::size_t{64});
   const std::size_t others = capacity == 4 ? 3 : 2;
   for (const doing what : {doing::push, doing::pop}) {
@@ -332,7 +341,7 @@ TEMPLATE_TEST_CASE("a thread suspended for good at any step of a push or a pop h
 }
 
 TEST_CASE("... nor at any step of the rare paths: a push or a pop whose position was given up") {
-  const support::watchdog guard("suspended on the rare paths", std::chrono::seconds(600));
+  const support::watchdog guard("suspended on the rare paths", std::chrono::seconds(300));
   // why four places: in its interlude the victim may hold a second one
   for (const doing what : {doing::push_again, doing::pop_skipped}) {
     const verdict v = suspend_everywhere<ring<payload>, payload>(what, 4, 2, goal / 10);
@@ -344,7 +353,7 @@ TEST_CASE("... nor at any step of the rare paths: a push or a pop whose position
 }
 
 TEMPLATE_TEST_CASE("... nor in an unbounded queue, while rings come and go", "", std::uint64_t, payload) {
-  const support::watchdog guard("suspended in a chain of rings", std::chrono::seconds(600));
+  const support::watchdog guard("suspended in a chain of rings", std::chrono::seconds(300));
   for (const doing what : {doing::push, doing::pop, doing::grow, doing::go_on}) {
     const verdict v = suspend_everywhere<stalling_chain<TestType>, TestType>(what, 4, 2, goal / 10);
     INFO("verb " << static_cast<int>(what) << ": " << v.fault);
@@ -357,7 +366,7 @@ TEMPLATE_TEST_CASE("... nor in an unbounded queue, while rings come and go", "",
 TEMPLATE_TEST_CASE(
     "a producer suspended for good at any step of a push holds up no producer of an mpsc_queue", "",
     std::uint64_t, payload) {
-  const support::watchdog guard("suspended in a list", std::chrono::seconds(600));
+  const support::watchdog guard("suspended in a list", std::chrono::seconds(300));
   constexpr std::uint64_t each = goal / 20;
   int steps = 0;
   for (;; ++steps) {
@@ -395,7 +404,7 @@ TEMPLATE_TEST_CASE(
 
 TEMPLATE_TEST_CASE("the same test finds a ring whose threads wait for each other", "", std::uint64_t,
                    payload) {
-  const support::watchdog guard("a Vyukov ring", std::chrono::seconds(600));
+  const support::watchdog guard("a Vyukov ring", std::chrono::seconds(300));
   for (const doing what : {doing::push, doing::pop}) {
     const verdict v = suspend_everywhere<blocking_ring<TestType>, TestType>(what, 4, 2, 10'000);
     INFO(v.fault);
@@ -503,7 +512,7 @@ freezes freeze_at_random(std::size_t capacity, int times, std::uint64_t each) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("a thread frozen at any instruction holds up nobody", "", std::uint64_t, payload) {
-  const support::watchdog guard("frozen at random", std::chrono::seconds(3600));
+  const support::watchdog guard("frozen at random", std::chrono::seconds(soak() ? 3600 : 300));
   const std::size_t capacity = GENERATE(std::size_t{4}, std::size_t{64});
   const int times = soak() ? 3000 : 60;
   const freezes f = freeze_at_random<millrace::mpmc_queue<TestType>, TestType>(capacity, times, 2000);
@@ -514,7 +523,7 @@ TEMPLATE_TEST_CASE("a thread frozen at any instruction holds up nobody", "", std
 }
 
 TEMPLATE_TEST_CASE("... nor in an unbounded queue, at any instruction", "", std::uint64_t, payload) {
-  const support::watchdog guard("a chain, frozen at random", std::chrono::seconds(3600));
+  const support::watchdog guard("a chain, frozen at random", std::chrono::seconds(soak() ? 3600 : 300));
   const int times = soak() ? 3000 : 60;
   const freezes f = freeze_at_random<chain<TestType>, TestType>(4, times, 2000);
   INFO(f.fault);
@@ -524,7 +533,7 @@ TEMPLATE_TEST_CASE("... nor in an unbounded queue, at any instruction", "", std:
 }
 
 TEST_CASE("freezing finds a ring whose threads wait for each other") {
-  const support::watchdog guard("a Vyukov ring, frozen", std::chrono::seconds(600));
+  const support::watchdog guard("a Vyukov ring, frozen", std::chrono::seconds(300));
   const freezes f =
       freeze_at_random<support::vyukov_ring<payload, millrace::std_sync>, payload>(4, 3000, 2000);
   CHECK(f.stuck);
