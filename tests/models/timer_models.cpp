@@ -9,28 +9,13 @@
 #include "millrace/time/timer_service.hpp"
 #include "support/explore.hpp"
 #include "support/model.hpp"
+#include "support/slow_clock.hpp"
 
 namespace {
 
 using millrace::cancel_result;
 using millrace::pending_timers;
-/// Goes on to what is near whenever somebody waits for that, and never to what is far: who sleeps until then and should
-/// have been woken sleeps for ever.
-struct slow_clock {
-  using duration = std::chrono::nanoseconds;
-  using rep = duration::rep;
-  using period = duration::period;
-  using time_point = std::chrono::time_point<slow_clock>;
-  [[nodiscard]] time_point now() const noexcept { return t; }
-  struct alarm {
-    alarm(slow_clock& c, time_point deadline, void (*fire)(void*) noexcept, void* context) noexcept {
-      if (deadline > c.t + duration(10)) return;
-      c.t = deadline;
-      fire(context);
-    }
-  };
-  time_point t{};
-};
+using support::slow_clock;
 
 using service = millrace::basic_timer_service<slow_clock, std::chrono::nanoseconds, explore::sync>;
 using timer = service::timer;
@@ -399,5 +384,6 @@ int main(int argc, char** argv) {
           world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 1}),
           world<brought_forward>("brought forward by two", {.preemptions = 2, .stale_reads = 1}),
       },
-      {"time/timer_service.hpp", "time/detail/timer_cells.hpp"});
+      {"time/timer_service.hpp", "time/detail/timer_front.hpp", "time/detail/timer_engine.hpp",
+       "time/detail/timer_cells.hpp"});
 }

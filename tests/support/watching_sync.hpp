@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <thread>
 
@@ -23,8 +22,8 @@ struct watching_sync : millrace::std_sync {
     if (enter()) std_sync::park(word, old);
     --parked;
   }
-  static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old,
-                         std::chrono::steady_clock::time_point limit) noexcept {
+  template <class TimePoint>
+  static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old, TimePoint limit) noexcept {
     const bool before = !enter() || std_sync::park_until(word, old, limit);
     --parked;
     return before;

@@ -1,6 +1,7 @@
 // Every verb of timer_service: by hand on a manual clock, and with threads.
 #include "millrace/time/timer_service.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -319,9 +320,78 @@ TEST_CASE("a clock that jumps fires everything once, in order; one that runs bac
   CHECK(w.poll() == std::nullopt);
   CHECK(w.fired == ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
   w.timers.schedule_after(1ms, w.note(10));
+  w.poll();
   w.clock.set(w.clock.now() - 1h);
-  CHECK(w.poll() == 1h + 1ms);
+  w.poll();
   CHECK(w.fired.size() == 10);
+
+  // Deadlines are the clock's: what is asked for now comes in its time, and the earlier one where it was asked for.
+  w.timers.schedule_after(7ms, w.note(11));
+  w.timers.schedule_after(59min, w.note(12));
+  for (const auto& [step, fired] : std::vector<std::pair<manual_clock::duration, std::size_t>>{
+           {6ms, 10}, {1ms, 11}, {59min - 8ms, 11}, {1ms, 12}, {1min, 12}, {1ms, 13}}) {
+    w.clock.advance(step);
+    w.poll();
+    CHECK(w.fired.size() == fired);
+  }
+  CHECK(w.fired.back() == 10);
+
+  // Back to before everything, with timers at every distance, again and again.
+  std::vector<int> expected;
+  for (int i = 0; i < 300; ++i) {
+    w.timers.schedule_after(i * i * i * 1ms, w.note(i));
+    w.poll();
+    w.clock.set(w.clock.now() - 1h);
+    w.poll();
+    expected.push_back(i);
+  }
+  w.fired.clear();
+  w.clock.advance(24h * 400);
+  w.poll();
+  std::stable_sort(expected.begin(), expected.end(),
+                   [](int a, int b) { return a * a * a * 1ms - a * 1h < b * b * b * 1ms - b * 1h; });
+  CHECK(w.fired == expected);
+}
+
+TEST_CASE("a handler finds its own timer, and may have it fire again") {
+  world w;
+  CHECK_FALSE(w.timers.current());
+  by_hand::timer told;
+  int runs = 0;
+  const auto t = w.timers.schedule_after(1ms, [&] {
+    told = w.timers.current();
+    if (++runs < 3) CHECK(w.timers.reschedule(told, w.timers.now() + 5ms));
+  });
+  for (int i = 0; i < 11; ++i) {
+    w.clock.advance(1ms);
+    w.poll();
+    CHECK(runs == (i < 5 ? 1 : i < 10 ? 2 : 3));
+  }
+  CHECK(told == t);
+  CHECK_FALSE(w.timers.current());
+  CHECK_FALSE(w.timers.reschedule(t, w.clock.now()));
+}
+
+TEST_CASE("on the wall clock, in a thread of its own") {
+  const watchdog guard("wall clock");
+  using clock = std::chrono::system_clock;
+  std::latch done(3);
+  std::vector<clock::duration> late;
+  millrace::basic_timer_service<clock> timers;
+  timers.start();
+  const auto fires_at = [&](clock::time_point at) {
+    timers.schedule_at(at, [&, at] {
+      late.push_back(clock::now() - at);
+      done.count_down();
+    });
+  };
+  fires_at(clock::now() + 30ms);
+  fires_at(clock::now() + 10ms);
+  fires_at(clock::now() - 1h);
+  done.wait();
+  timers.stop();
+  REQUIRE(late.size() == 3);
+  for (const auto by : late) CHECK(by >= 0ms);
 }
 
 TEST_CASE(

@@ -54,7 +54,6 @@
 #include <unistd.h>
 
 #include <ctime>
-#include <ratio>
 #else
 #include <chrono>
 #include <thread>
@@ -225,27 +224,31 @@ struct std_sync {
 #endif
   }
 
+  /// Until a time of steady_clock or of system_clock; of that one also if it is set meanwhile.
   // why: a template, so that <chrono> is not included for every queue
-  template <class SteadyTimePoint>
-  static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old,
-                         SteadyTimePoint limit) noexcept {
+  template <class TimePoint>
+  static bool park_until(std::atomic<std::uint32_t>& word, std::uint32_t old, TimePoint limit) noexcept {
+    using clock = typename TimePoint::clock;
 #if defined(__linux__)
-    // libstdc++ and libc++ both read CLOCK_MONOTONIC for steady_clock, in nanoseconds; so does FUTEX_WAIT_BITSET.
-    static_assert(std::ratio_equal_v<typename SteadyTimePoint::period, std::nano>);
-    constexpr std::int64_t second = 1'000'000'000;
+    // libstdc++ and libc++ both read CLOCK_MONOTONIC for steady_clock, and CLOCK_REALTIME for system_clock; so does
+    // FUTEX_WAIT_BITSET.
+    constexpr int by = clock::is_steady ? 0 : FUTEX_CLOCK_REALTIME;
+    using unit = typename TimePoint::period;
+    constexpr std::int64_t second = unit::den;
+    static_assert(unit::num == 1 && 1'000'000'000 % second == 0);
     const std::int64_t since = limit.time_since_epoch().count();
     if (since <= 0) return false;
     timespec at{};
     at.tv_sec = static_cast<decltype(at.tv_sec)>(since / second);
-    at.tv_nsec = static_cast<decltype(at.tv_nsec)>(since % second);
-    futex(&word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, old, &at);
-    return SteadyTimePoint::clock::now() < limit;
+    at.tv_nsec = static_cast<decltype(at.tv_nsec)>(since % second * (1'000'000'000 / second));
+    futex(&word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | by, old, &at);
+    return clock::now() < limit;
 #else
     // why: std::atomic has no wait with a limit, and macOS and Windows each have their own; until one of
     // them is supported in earnest, a timed wait naps there.
     if (word.load(std::memory_order_acquire) == old)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return SteadyTimePoint::clock::now() < limit;
+    return clock::now() < limit;
 #endif
   }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <type_traits>
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
@@ -55,9 +56,13 @@ class gate {
       while (!passed()) {
         const auto now = clock.now();
         if (now >= deadline) return false;
-        // For steady_clock this is the deadline itself; another clock is asked again after each sleep.
-        const auto limit = saturating_deadline(steady::now(), deadline - now);
-        static_cast<void>(Sync::park_until(state_, sleeping, limit));
+        if constexpr (std::is_same_v<Clock, steady> || std::is_same_v<Clock, std::chrono::system_clock>) {
+          static_cast<void>(Sync::park_until(state_, sleeping, deadline));
+        } else {
+          // Asked again after each sleep.
+          const auto limit = saturating_deadline(steady::now(), deadline - now);
+          static_cast<void>(Sync::park_until(state_, sleeping, limit));
+        }
       }
     } else {
       // A clock with state wakes its sleepers itself.

@@ -78,10 +78,10 @@ class timer_cells {
     while (index_in(head) != timer_node::none) {
       // Relaxed: if it is not its successor any more, the head has changed.
       const index next = (*this)[index_in(head)].next_free.load(std::memory_order_relaxed);
-      if (free_.compare_exchange_weak(head, succeed(head, next), std::memory_order_relaxed,
-                                      std::memory_order_acquire)) {  // (1)
+      if (free_.compare_exchange_weak(head, succeed(head, next), std::memory_order_relaxed)) {
         return index_in(head);
       }
+      head = free_.load(std::memory_order_acquire);  // (1)
     }
     is_new = true;
     return make();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "millrace/core/config.hpp"
 #include "millrace/time/detail/run_merger.hpp"
@@ -82,6 +83,17 @@ class wheel_core {
       if (now() >= target) return true;
       if (!waiting_.go_to(waiting_.next_stop(target), left, moved)) return false;
     }
+  }
+
+  /// Goes back to an earlier tick: whatever is there waits for its deadline anew. Takes time for every entry.
+  void go_back(std::uint64_t target) noexcept {
+    none_is_due();
+    index all = node::none;
+    for (index i = waiting_.pop_any(); i != node::none; i = waiting_.pop_any()) {
+      slab_[i].next = std::exchange(all, i);
+    }
+    waiting_.begin_at(target);
+    while (all != node::none) waiting_.put(std::exchange(all, slab_[all].next));
   }
 
   /// The tick at which the next one comes up; exact.
