@@ -39,7 +39,7 @@ struct by_itself {
   }
   template <class Receive>
   outcome take(Receive& receive) {
-    return millrace::detail::channel_access::take(q, receive);
+    return millrace::channel_access::take(q, receive);
   }
 };
 
@@ -115,7 +115,7 @@ struct destroyed_at_once {
   static constexpr int threads = 3;
   std::optional<Queue> q{std::in_place};
   void thread(int i) {
-    using access = millrace::detail::channel_access;
+    using access = millrace::channel_access;
     if (i < 2) {
       std::ignore = access::offer(*q, in_place(std::uint64_t(i) + 1));
       return;
@@ -260,7 +260,7 @@ struct closing_an_empty_one : recorded<Queue> {
 /// What was written before close() is visible to whoever learns of it.
 struct news_of_the_end {
   static constexpr int threads = 4;
-  using access = millrace::detail::channel_access;
+  using access = millrace::channel_access;
   explore::plain<int> last_words{0};
   queue<0> q;
   void thread(int i) {

@@ -15,8 +15,8 @@
 
 namespace {
 
+using millrace::channel_access;
 using millrace::outcome;
-using millrace::detail::channel_access;
 using model::by_pointer;
 using model::in_place;
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "millrace/core/outcome.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
+#include "millrace/queue/channel_access.hpp"
 #include "support/explore.hpp"
 #include "support/small_history.hpp"
 
@@ -15,7 +15,7 @@ namespace model {
 
 template <class Queue>
 struct recorded {
-  using access = millrace::detail::channel_access;
+  using access = millrace::channel_access;
 
   Queue q;
   explore::small_history history;

@@ -46,9 +46,9 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/channel_access.hpp"
 #include "millrace/queue/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
 #include "millrace/queue/detail/slot_ring.hpp"
 #include "millrace/queue/detail/word_ring.hpp"
 #include "millrace/queue/options.hpp"
@@ -179,7 +179,7 @@ class mpmc_queue {
   [[nodiscard]] std::size_t capacity() const noexcept { return cells_.size(); }
 
  private:
-  friend detail::channel_access;
+  friend channel_access;
 
   template <class... Args>
   MILLRACE_INLINE outcome offer(Args&&... args) {

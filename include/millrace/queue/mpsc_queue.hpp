@@ -40,8 +40,8 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/channel_access.hpp"
 #include "millrace/queue/detail/arguments.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
 #include "millrace/queue/detail/mpsc_list.hpp"
 #include "millrace/queue/options.hpp"
 
@@ -148,7 +148,7 @@ class mpsc_queue {
   [[nodiscard]] bool empty_approx() const noexcept { return size_approx() == 0; }
 
  private:
-  friend detail::channel_access;
+  friend channel_access;
 
   // A node outlives its value: it stays until the consumer holds the next one, because that is where the next one will
   // be linked.

@@ -42,9 +42,9 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/channel_access.hpp"
 #include "millrace/queue/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
 #include "millrace/queue/options.hpp"
 
 namespace millrace {
@@ -201,7 +201,7 @@ class spsc_queue {
   [[nodiscard]] std::size_t capacity() const noexcept { return cells_.size(); }
 
  private:
-  friend detail::channel_access;
+  friend channel_access;
 
   // tail_: [ position : 63 | closed : 1 ], and all other positions in the same units, so that they wrap alike
   static constexpr std::uint64_t closed_bit = 1;

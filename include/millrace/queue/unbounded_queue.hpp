@@ -45,9 +45,9 @@
 #include "millrace/core/detail/hazards.hpp"
 #include "millrace/core/detail/pages.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/queue/channel_access.hpp"
 #include "millrace/queue/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
-#include "millrace/queue/detail/channel_access.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/options.hpp"
 
@@ -63,7 +63,7 @@ class unbounded_queue {
   using ring = mpmc_queue<T, use_allocator<allocator>, use_backoff<typename options::backoff>,
                           use_patience<options::patience>, use_sync<sync>,
                           use_first_position<options::first_position>>;
-  using access = detail::channel_access;
+  using access = channel_access;
   using home = detail::hazard_home<sync>;
   using guard = detail::guard<sync>;
   template <class U>
@@ -169,7 +169,7 @@ class unbounded_queue {
   }
 
  private:
-  friend detail::channel_access;
+  friend channel_access;
 
   // A ring is followed by another only after it has been closed, so a position in the chain is as final as one in a
   // ring. A ring that is closed and drained leaves the chain when the head goes past it. The tail may still be there, but
