@@ -223,6 +223,33 @@ struct repeating : base {
   }
 };
 
+/// One that repeats is cancelled while it runs and while another moves it: what it holds is destroyed, and once.
+struct given_up : base {
+  static constexpr int threads = 3;
+  struct alive {
+    explicit alive(int& n) noexcept : count(&n) { ++n; }
+    alive(alive&& o) noexcept : count(o.count) { ++*count; }
+    ~alive() { --*count; }
+    void operator()() const {}
+    int* count;
+  };
+  int living = 0;
+  timer t = timers.schedule_every(at(due), std::chrono::nanoseconds(2), alive(living));
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.poll(at(due)));
+    } else if (i == 1) {
+      static_cast<void>(timers.reschedule(t, at(never)));
+    } else {
+      static_cast<void>(timers.cancel(t));
+    }
+  }
+  void finish() {
+    static_cast<void>(timers.poll(at(due)));
+    explore::check(living == 0, "nothing is left of it, and nothing was destroyed twice");
+  }
+};
+
 /// Moved by one thread, and then by another, which has heard of that: the second deadline holds.
 struct moved_twice : base {
   static constexpr int threads = 2;
@@ -374,6 +401,7 @@ int main(int argc, char** argv) {
           world<moved_and_cancelled>("moved and cancelled", {.preemptions = 2, .stale_reads = 1}),
           world<repeating<false>>("one that repeats", {.preemptions = 3, .stale_reads = 1}),
           world<repeating<true>>("one that repeats itself", {.preemptions = 3, .stale_reads = 1}),
+          world<given_up>("given up", {.preemptions = 2, .stale_reads = 0}),
           world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 1}),
           world<behind_a_cancel>("behind a cancel", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<1, 0>>("scheduled", {.preemptions = 3, .stale_reads = 1}),

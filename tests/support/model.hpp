@@ -108,11 +108,11 @@ inline int weaken_all(const std::vector<entry>& worlds, const std::vector<const 
   return survived == 0 && weakened > 0 ? 0 : 1;
 }
 
-/// `parts_of_paths`: the headers whose memory orders --weaken is about.
+/// `parts_of_paths`: the headers whose memory orders --weaken is about; none, if they have no orders to weaken.
 inline int main(int argc, char** argv, const std::vector<entry>& worlds,
                 const std::vector<const char*>& parts_of_paths) {
   const std::string word = argc > 1 ? argv[1] : "";
-  if (word == "--weaken") return weaken_all(worlds, parts_of_paths);
+  if (word == "--weaken") return parts_of_paths.empty() ? 0 : weaken_all(worlds, parts_of_paths);
   if (!word.empty() && word != "--deep" && word != "--until-failure") {
     std::fprintf(stderr, "usage: %s [--deep | --weaken | --until-failure]\n", argv[0]);
     return 2;

@@ -34,10 +34,7 @@ class wheel_levels {
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
   /// Makes that the time; there must be no entries.
-  void begin_at(std::uint64_t tick) noexcept {
-    now_ = tick;
-    stop_ = work_ = never;
-  }
+  void begin_at(std::uint64_t tick) noexcept { now_ = tick; }
 
   /// Whether a node is in one of the slots.
   [[nodiscard]] static bool holds(const node& n) noexcept { return n.place < all_slots; }
