@@ -372,12 +372,17 @@ int main(int argc, char** argv) {
   bench::add_tbb(all);
   bench::add_standard(all);
   bench::add_timing_wheel(all);
+  bench::add_timer_service(all);
+  bench::add_mutex_and_wheel(all);
   bench::add_cascading_wheel(all);
   bench::add_indexed_heap(all);
   bench::add_ordered(all);
   bench::add_asio(all);
+  bench::add_asio_thread(all);
   bench::add_libevent(all);
+  bench::add_libevent_thread(all);
   bench::add_libuv(all);
+  bench::add_libuv_thread(all);
 
   bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}};
   const std::vector<const bench::timer_entry*> timers = chosen_timers(all, s);

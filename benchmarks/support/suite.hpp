@@ -14,6 +14,7 @@
 #include "support/drive.hpp"
 #include "support/items.hpp"
 #include "support/role.hpp"
+#include "support/timer_threads.hpp"
 #include "support/timers.hpp"
 
 namespace bench {
@@ -102,6 +103,11 @@ class suite {
   void add_timers(const char* name, role as) {
     enter_timers<C>(timers, name, as);
   }
+  /// Enters `C`, which has a thread of its own, in those with threads.
+  template <class C>
+  void add_timer_threads(const char* name, role as) {
+    enter_timer_threads<C>(timers, name, as);
+  }
 
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
@@ -159,11 +165,16 @@ void add_tbb(suite&);
 void add_xenium(suite&);
 
 void add_timing_wheel(suite&);
+void add_timer_service(suite&);
+void add_mutex_and_wheel(suite&);
 void add_cascading_wheel(suite&);
 void add_indexed_heap(suite&);
 void add_ordered(suite&);
 void add_asio(suite&);
+void add_asio_thread(suite&);
 void add_libevent(suite&);
+void add_libevent_thread(suite&);
 void add_libuv(suite&);
+void add_libuv_thread(suite&);
 
 }  // namespace bench

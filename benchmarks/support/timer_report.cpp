@@ -31,6 +31,22 @@ constexpr std::array<column, timer_figures> columns{{
     {timer_figure::day_by_wakeups, "a day by wake-ups", "us"},
     {timer_figure::day_at_once, "a day at once", "us"},
     {timer_figure::memory, "memory", "bytes"},
+    {timer_figure::at_once_1, "at once, 1 thread", "ns"},
+    {timer_figure::at_once_2, "at once, 2 threads", "ns"},
+    {timer_figure::at_once_3, "at once, 3 threads", "ns"},
+    {timer_figure::at_once_4, "at once, 4 threads", "ns"},
+    {timer_figure::window_1, "among 1000, 1 thread", "ns"},
+    {timer_figure::window_2, "among 1000, 2 threads", "ns"},
+    {timer_figure::window_3, "among 1000, 3 threads", "ns"},
+    {timer_figure::window_4, "among 1000, 4 threads", "ns"},
+    {timer_figure::idle_p50, "late, idle: 50 %", "us"},
+    {timer_figure::idle_p99, "late, idle: 99 %", "us"},
+    {timer_figure::idle_p999, "late, idle: 99.9 %", "us"},
+    {timer_figure::idle_worst, "late, idle: worst", "us"},
+    {timer_figure::busy_p50, "late, busy: 50 %", "us"},
+    {timer_figure::busy_p99, "late, busy: 99 %", "us"},
+    {timer_figure::busy_p999, "late, busy: 99.9 %", "us"},
+    {timer_figure::busy_worst, "late, busy: worst", "us"},
 }};
 
 const column& column_of(timer_figure f) {
@@ -62,24 +78,38 @@ std::string outcome_of(const timer_verdict& v) {
   return 100 * part < 1 ? "missed by less than 1 %" : fmt::format("missed by {:.0f} %", 100 * part);
 }
 
-/// The figures of one table, in the order of the columns.
-constexpr std::array<std::array<timer_figure, 5>, 2> tables{{
-    {timer_figure::schedule, timer_figure::cancel, timer_figure::again, timer_figure::later,
-     timer_figure::anywhere},
-    {timer_figure::fire, timer_figure::worst_firing, timer_figure::p999_firing, timer_figure::worst_keeping,
-     timer_figure::p999_keeping},
-}};
-constexpr std::array<timer_figure, 3> last_table{timer_figure::day_by_wakeups, timer_figure::day_at_once,
-                                                 timer_figure::memory};
+/// The figures of one table, in the order of the columns, and what it says above them.
+struct page_table {
+  const char* caption;
+  std::vector<timer_figure> figures;
+};
+std::vector<page_table> page_tables() {
+  using enum timer_figure;
+  return {
+      {"", {schedule, cancel, again, later, anywhere}},
+      {"", {fire, worst_firing, p999_firing, worst_keeping, p999_keeping}},
+      {"", {day_by_wakeups, day_at_once, memory}},
+      {"\nFrom several threads: a schedule and a cancel, of the time of all together.\n",
+       {at_once_1, at_once_2, at_once_3, at_once_4, window_1, window_2, window_3, window_4}},
+      {"\nHow late timers fire, while the cores are idle and while they are busy.\n",
+       {idle_p50, idle_p99, idle_p999, idle_worst, busy_p50, busy_p99, busy_p999, busy_worst}},
+  };
+}
 
-template <class Figures>
-std::string table(const results& all, const Figures& figures) {
-  std::string out = "\n|";
+std::string table(const results& all, const page_table& page) {
+  const std::vector<timer_figure>& figures = page.figures;
+  const auto has_some = [&](const timer_series& t) {
+    return std::any_of(figures.begin(), figures.end(), [&](timer_figure f) { return !t[f].empty(); });
+  };
+  if (std::none_of(all.timers.begin(), all.timers.end(), has_some)) return {};
+  std::string out = page.caption;
   auto to = std::back_inserter(out);
+  out += "\n|";
   for (const timer_figure f : figures) fmt::format_to(to, " | {}, {}", column_of(f).name, column_of(f).unit);
   out += " |\n|---|";
   for ([[maybe_unused]] const timer_figure f : figures) out += "---|";
   for (const timer_series& t : all.timers) {
+    if (!has_some(t)) continue;
     fmt::format_to(to, "\n| {} |", t.name);
     for (const timer_figure f : figures) {
       const timer_series* const ours = ours_in(all.timers, f);
@@ -118,8 +148,7 @@ std::string timer_tables(const results& all, const suite& s) {
     fmt::format_to(to, " {} | {} |\n", goal_of(v), outcome_of(v));
   }
   out += "\nMedians of the rounds, and how many times better ours is.\n";
-  for (const auto& figures : tables) out += table(all, figures);
-  out += table(all, last_table);
+  for (const page_table& t : page_tables()) out += table(all, t);
   return out;
 }
 

@@ -62,8 +62,29 @@ enum class timer_figure : unsigned char {
   day_by_wakeups,  // ten timers in 24 hours, from one next() to the other, microseconds in all
   day_at_once,     // likewise, in one advance, microseconds
   memory,          // bytes a timer beside its payload
+  // from timer_threads.hpp
+  at_once_1,  // one thread schedules and cancels, nanoseconds for both
+  at_once_2,  // two do, nanoseconds of the whole; and so on
+  at_once_3,
+  at_once_4,
+  window_1,  // likewise, 1000 of each thread's wait meanwhile
+  window_2,
+  window_3,
+  window_4,
+  idle_p50,  // half of the timers fire no later than that after their deadlines, microseconds
+  idle_p99,
+  idle_p999,
+  idle_worst,
+  busy_p50,  // the same while every core has something else to do
+  busy_p99,
+  busy_p999,
+  busy_worst,
 };
-inline constexpr std::size_t timer_figures = 14;
+inline constexpr std::size_t timer_figures = static_cast<std::size_t>(timer_figure::busy_worst) + 1;
+/// The one that is `n` further down.
+constexpr timer_figure nth(timer_figure f, unsigned n) {
+  return static_cast<timer_figure>(static_cast<unsigned>(f) + n);
+}
 
 /// What a sample has measured; the others are not numbers.
 struct timer_costs {

@@ -23,4 +23,8 @@ class pool {
   std::vector<T*> free_;
 };
 
+/// For threads that have one each: on lines of its own.
+template <class T>
+class alignas(128) pool_of_caller : public pool<T> {};
+
 }  // namespace peers
