@@ -1,6 +1,6 @@
 // millrace/queue/select.hpp - waits for the first of several channels, and does exactly one thing.
 //
-// Use it when : a thread serves several channels, or a channel and a deadline, or pushes where there is room first.
+// Use it when : a thread serves several channels, or a channel and a deadline or a beat, or pushes where there is room first.
 // Use instead : one channel for all, if the messages can share a type; `co_await` with one coroutine for each channel.
 // Threads     : any; a select counts as a pop or a push of the calling thread, on each channel that it names.
 // Order       : of several that can go on the choice is random, and each has at least one chance in the number of
@@ -13,7 +13,7 @@
 // Memory      : 48 bytes a case, on the stack; on_pop_any allocates as much for each channel when it has to wait.
 // Cost        : a try at each channel until one is ready; to wait, some tries more and two mutexes for each.
 // Source      : the semantics of Go's select statement and of crossbeam's Select.
-// Checked by  : tests/queue/select_test.cpp, tests/models/select_models.cpp
+// Checked by  : tests/queue/select_test.cpp, tests/queue/ticker_test.cpp, tests/models/select_models.cpp
 //
 // Example:
 //   using namespace std::chrono_literals;
@@ -35,6 +35,7 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/detail/selecting.hpp"
+#include "millrace/queue/ticker.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -85,6 +86,13 @@ template <stateless_clock Clock, class Duration, class Handler>
 template <clock Clock, class Handler>
 [[nodiscard]] auto until(Clock& clock, typename Clock::time_point deadline, Handler&& handler) {
   return detail::deadline_case<Clock, Handler>(clock, deadline, handler);
+}
+
+/// handler(std::uint64_t missed) or handler(), when the ticker's next tick has come: as ready then as a channel that has
+/// something, so no channel can keep it from its turn. Any number of these; they and `after` must go by the same clock.
+template <clock Clock, class Handler>
+[[nodiscard]] auto on_tick(ticker<Clock>& beat, Handler&& handler) {
+  return detail::tick_case<ticker<Clock>, Handler>(beat, handler);
 }
 
 /// handler(), when nothing can go on at once: then select does not wait.

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,8 +23,9 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-// A case is tried with attempt(i), i < size(), which is true if that was done; line(i) is where to wait for it. After a
-// successful attempt conclude() calls the handler.
+// A case is tried with attempt(i), i < size(), which is true if that was done; line(i) is where to wait for it, or nullptr if
+// nobody else makes it ready. After a successful attempt conclude() calls the handler. A case that has a deadline() is looked
+// at again when that has come.
 
 template <class Channel, class Handler>
 class pop_case {
@@ -33,7 +35,7 @@ class pop_case {
 
   pop_case(Channel& from, Handler& handler) : from_(from), handler_(handler) {}
   [[nodiscard]] std::size_t size() const noexcept { return 1; }
-  [[nodiscard]] auto& line(std::size_t) const noexcept { return ends_of<Channel>::to_pop(from_); }
+  [[nodiscard]] auto* line(std::size_t) const noexcept { return &ends_of<Channel>::to_pop(from_); }
   bool attempt(std::size_t) {
     return ends_of<Channel>::pop_now(from_, [&](auto&& value) { value_.emplace(std::move(value)); }) !=
            outcome::empty;
@@ -54,7 +56,7 @@ class pop_any_case {
 
   pop_any_case(std::span<Channel* const> from, Handler& handler) : from_(from), handler_(handler) {}
   [[nodiscard]] std::size_t size() const noexcept { return from_.size(); }
-  [[nodiscard]] auto& line(std::size_t i) const noexcept { return ends_of<Channel>::to_pop(*from_[i]); }
+  [[nodiscard]] auto* line(std::size_t i) const noexcept { return &ends_of<Channel>::to_pop(*from_[i]); }
   bool attempt(std::size_t i) {
     chosen_ = i;
     return ends_of<Channel>::pop_now(*from_[i], [&](auto&& value) { value_.emplace(std::move(value)); }) !=
@@ -78,7 +80,7 @@ class push_case {
   push_case(Lane& to, std::remove_reference_t<Value>& value, Handler& handler)
       : to_(to), value_(value), handler_(handler) {}
   [[nodiscard]] std::size_t size() const noexcept { return 1; }
-  [[nodiscard]] auto& line(std::size_t) const noexcept { return to_.not_full.events; }
+  [[nodiscard]] auto* line(std::size_t) const noexcept { return &to_.not_full.events; }
   bool attempt(std::size_t) {
     result_ = to_.push_now(static_cast<Value&&>(value_));
     return result_ != outcome::full;
@@ -92,6 +94,37 @@ class push_case {
   outcome result_ = outcome::full;
 };
 
+template <class Ticker, class Handler>
+class tick_case {
+ public:
+  using sync = void;
+  using clock_type = typename Ticker::clock_type;
+  static constexpr std::size_t alternatives = 1;
+
+  tick_case(Ticker& beat, Handler& handler) : beat_(beat), handler_(handler) {}
+  [[nodiscard]] std::size_t size() const noexcept { return 1; }
+  [[nodiscard]] std::nullptr_t line(std::size_t) const noexcept { return nullptr; }
+  [[nodiscard]] auto deadline() const noexcept { return beat_.next(); }
+  [[nodiscard]] auto clock() const noexcept { return beat_.clock(); }
+  bool attempt(std::size_t) {
+    const auto missed = beat_.try_tick();
+    if (missed) missed_ = *missed;
+    return missed.has_value();
+  }
+  decltype(auto) conclude() {
+    if constexpr (std::is_invocable_v<Handler, std::uint64_t>) {
+      return std::forward<Handler>(handler_)(missed_);
+    } else {
+      return std::forward<Handler>(handler_)();
+    }
+  }
+
+ private:
+  Ticker& beat_;
+  std::remove_reference_t<Handler>& handler_;
+  std::uint64_t missed_ = 0;
+};
+
 /// Neither deadline nor default can be attempted: they come when nothing else did.
 struct last_resort {
   using sync = void;
@@ -100,15 +133,20 @@ struct last_resort {
 };
 
 template <class Clock, class Handler>
-struct deadline_case : last_resort {
+class deadline_case : public last_resort {
+ public:
+  using clock_type = Clock;
   static constexpr bool is_deadline = true;
   deadline_case(clock_ref<Clock> c, typename Clock::time_point d, Handler& h)
-      : clock(c), deadline(d), handler(h) {}
-  decltype(auto) conclude() { return std::forward<Handler>(handler)(); }
+      : clock_(c), deadline_(d), handler_(h) {}
+  [[nodiscard]] auto deadline() const noexcept { return deadline_; }
+  [[nodiscard]] auto clock() const noexcept { return clock_; }
+  decltype(auto) conclude() { return std::forward<Handler>(handler_)(); }
 
-  MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock;
-  typename Clock::time_point deadline;
-  std::remove_reference_t<Handler>& handler;
+ private:
+  MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
+  typename Clock::time_point deadline_;
+  std::remove_reference_t<Handler>& handler_;
 };
 
 template <class Handler>
@@ -121,11 +159,15 @@ struct default_case : last_resort {
 };
 
 template <class Case>
-concept waits_with_limit = requires { requires Case::is_deadline; };
+concept is_limit = requires { requires Case::is_deadline; };
 template <class Case>
 concept never_waits = requires { requires Case::is_default; };
 template <class Case>
-concept of_channels = !waits_with_limit<Case> && !never_waits<Case>;
+concept can_be_tried = !is_limit<Case> && !never_waits<Case>;
+template <class Case>
+concept of_channels = can_be_tried<Case> && !std::is_void_v<typename Case::sync>;
+template <class Case>
+concept has_deadline = requires { typename Case::clock_type; };
 
 template <class... Results>
 struct common_result {
@@ -150,9 +192,26 @@ struct sync_of<Case, Others...> {
   using type = typename Case::sync;
 };
 
+/// The clock by which the cases have their deadlines; void, if none has one.
+template <class... Cases>
+struct clock_of {
+  using type = void;
+};
+template <class Case, class... Others>
+struct clock_of<Case, Others...> {
+  using type = typename clock_of<Others...>::type;
+};
+template <has_deadline Case, class... Others>
+struct clock_of<Case, Others...> {
+  using type = typename Case::clock_type;
+  using others = typename clock_of<Others...>::type;
+  static_assert(std::is_void_v<others> || std::is_same_v<others, type>,
+                "select: its limits and ticks must go by the same clock");
+};
+
 template <class... Cases>
 class selection {
-  static constexpr std::size_t deadlines = (std::size_t{waits_with_limit<Cases>} + ...);
+  static constexpr std::size_t deadlines = (std::size_t{is_limit<Cases>} + ...);
   static constexpr std::size_t defaults = (std::size_t{never_waits<Cases>} + ...);
   static_assert(deadlines <= 1, "select: one after or until at the most");
   static_assert(defaults <= 1, "select: one otherwise at the most");
@@ -175,7 +234,7 @@ class selection {
   static constexpr unsigned spins = 40;
   static constexpr unsigned pauses_per_spin = 4;
   static constexpr std::size_t none = ~std::size_t{0};
-  static constexpr bool fixed = ((Cases::alternatives > 0 || !of_channels<Cases>) && ...);
+  static constexpr bool fixed = ((Cases::alternatives > 0 || !can_be_tried<Cases>) && ...);
   static constexpr std::size_t fixed_total = (Cases::alternatives + ... + 0);
 
   // A place in one line. The notifier opens the gate of all first, and this entry's own in its last touch: when that
@@ -203,7 +262,7 @@ class selection {
         entries_[i].all = &all;
         entries_[i].own.close();
         entries_[i].notified = false;
-        s_.line_at(i).enter(entries_[i]);
+        if (line* const l = s_.line_at(i)) l->enter(entries_[i]);
       }
     }
     stay(const stay&) = delete;
@@ -213,7 +272,7 @@ class selection {
       const std::size_t used = left_ ? s_.chosen_ : none;
       if (!left_) leave();
       for (std::size_t i = 0; i < s_.total(); ++i) {
-        if (entries_[i].notified && i != used) s_.line_at(i).notify_one();
+        if (entries_[i].notified && i != used) s_.line_at(i)->notify_one();
       }
     }
     /// The first one that was called; `none`: none was.
@@ -221,7 +280,8 @@ class selection {
       left_ = true;
       std::size_t first = none;
       for (std::size_t i = s_.total(); i-- != 0;) {
-        if (s_.line_at(i).leave(entries_[i])) continue;
+        line* const l = s_.line_at(i);
+        if (l == nullptr || l->leave(entries_[i])) continue;
         entries_[i].own.wait();
         entries_[i].notified = true;
         first = i;
@@ -264,19 +324,28 @@ class selection {
       here.forget();
     }
   }
-  /// False: the limit has passed.
+  /// Until somebody opens the gate, or a deadline has come. False: it is that of the limit.
   bool sleep(gate<sync>& all) {
-    bool in_time = true;
-    bool limited = false;
-    const auto limit = [&](auto& c) {
-      if constexpr (waits_with_limit<std::remove_cvref_t<decltype(c)>>) {
-        limited = true;
-        in_time = all.wait_until(c.deadline, c.clock);
-      }
-    };
-    std::apply([&](auto&... c) { (limit(c), ...); }, cases_);
-    if (!limited) all.wait();
-    return in_time;
+    using clock = typename clock_of<Cases...>::type;
+    if constexpr (std::is_void_v<clock>) {
+      all.wait();
+      return true;
+    } else {
+      std::optional<clock_ref<clock>> by;
+      typename clock::time_point earliest{};
+      bool is_the_limit = false;
+      const auto look = [&](auto& c) {
+        using one = std::remove_cvref_t<decltype(c)>;
+        if constexpr (has_deadline<one>) {
+          if (by && c.deadline() >= earliest) return;
+          by.emplace(c.clock());
+          earliest = c.deadline();
+          is_the_limit = is_limit<one>;
+        }
+      };
+      std::apply([&](auto&... c) { (look(c), ...); }, cases_);
+      return all.wait_until(earliest, *by) || !is_the_limit;
+    }
   }
 
   // why not always total_: where there is no channel at all g++ would see lines that are not there, and warn
@@ -293,20 +362,21 @@ class selection {
     }
     return false;
   }
-  [[nodiscard]] line& line_at(std::size_t i) {
+  /// nullptr: it has none.
+  [[nodiscard]] line* line_at(std::size_t i) {
     line* found = nullptr;
     at(i, [&](auto& c, std::size_t k) {
-      found = &c.line(k);
+      found = c.line(k);
       return true;
     });
-    return *found;
+    return found;
   }
   /// f(case, k) for the i-th alternative of all, the k-th of its case.
   template <class F>
   bool at(std::size_t i, F f) {
     bool done = false;
     const auto here = [&](auto& c) {
-      if constexpr (of_channels<std::remove_cvref_t<decltype(c)>>) {
+      if constexpr (can_be_tried<std::remove_cvref_t<decltype(c)>>) {
         if (i < c.size()) {
           done = f(c, i);
           return true;
@@ -323,7 +393,7 @@ class selection {
   returned conclude(std::size_t before = 0) {
     auto& c = std::get<Nth>(cases_);
     if constexpr (Nth + 1 < sizeof...(Cases)) {
-      const bool mine = of_channels<std::remove_cvref_t<decltype(c)>>
+      const bool mine = can_be_tried<std::remove_cvref_t<decltype(c)>>
                             ? chosen_ != none && chosen_ - before < c.size()
                             : chosen_ == none;
       if (!mine) return conclude<Nth + 1>(before + c.size());
