@@ -31,6 +31,7 @@
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/inline_executor.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/detail/awaiting.hpp"
 #include "millrace/queue/detail/ends.hpp"

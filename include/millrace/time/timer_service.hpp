@@ -56,12 +56,17 @@
 namespace millrace {
 inline namespace v0 {
 
+namespace detail {
+struct sleeping_timers;
+}
+
 /// `Tick` is how exact it is.
 template <clock Clock = std::chrono::steady_clock, class Tick = std::chrono::milliseconds,
           class Sync = std_sync>
 class basic_timer_service {
  public:
   using clock_type = Clock;
+  using sync_type = Sync;
   using tick = Tick;
   using duration = typename Clock::duration;
   using time_point = typename Clock::time_point;
@@ -167,6 +172,8 @@ class basic_timer_service {
   void stop(pending_timers what = pending_timers::drop) noexcept { engine_.stop(what); }
 
  private:
+  friend detail::sleeping_timers;
+
   void call(handler& h) noexcept {
 #if MILLRACE_HAS_EXCEPTIONS
     try {
@@ -191,6 +198,21 @@ class basic_timer_service {
 };
 
 using timer_service = basic_timer_service<>;
+
+namespace detail {
+/// What sleep.hpp needs beside: a timer that fires in stop() too, whatever that does with others, and knows of it.
+struct sleeping_timers {
+  template <class Service>
+  static typename Service::timer schedule(Service& timers, typename Service::time_point deadline,
+                                          typename Service::handler h) {
+    return timers.engine_.submit(deadline, 0, missed_periods::skip, std::move(h), true);
+  }
+  template <class Service>
+  static bool is_ending(const Service& timers) noexcept {
+    return timers.engine_.is_ending();
+  }
+};
+}  // namespace detail
 
 }  // namespace v0
 }  // namespace millrace

@@ -21,6 +21,7 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/gate.hpp"
+#include "millrace/core/detail/stop_callback.hpp"
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/detail/ends.hpp"
@@ -29,22 +30,7 @@
 namespace millrace {
 inline namespace v0 {
 
-/// Resumes a coroutine at once, in the thread that made it possible.
-struct inline_executor {
-  void operator()(std::coroutine_handle<> h) const { h.resume(); }
-};
-
 namespace detail {
-
-// why: a seam, so that a model check can bring its own
-template <class Stop, class F>
-struct stop_callback_of {
-  using type = typename Stop::template callback_type<F>;
-};
-template <class F>
-struct stop_callback_of<std::stop_token, F> {
-  using type = std::stop_callback<F>;
-};
 
 // --- the operations ---
 

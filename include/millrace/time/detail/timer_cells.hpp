@@ -41,6 +41,7 @@ struct timer_cell : timer_node, basic_mpsc_hook<Sync> {
   typename Sync::template atomic<index> next_free{none};
   index number = none;
   std::int64_t period = 0;  // 0: it fires once
+  bool to_the_end = false;  // it fires also when the others are dropped
   bool owed = false;        // the owner's: it has come up while somebody was at it, who is to note it
   union {
     Payload payload;  // of a timer

@@ -315,7 +315,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
       sleep_until(awake);
       auto found = inbox_.poll();
       for (; found.node != nullptr; found = inbox_.poll()) see_to(*found.node);
-      wheel_.take_all([&](index i) { fires ? fire(i, 0) : drop(cells_[i]); });
+      wheel_.take_all([&](index i) { fires || cells_[i].to_the_end ? fire(i, 0) : drop(cells_[i]); });
       if (wheel_.next_wakeup()) continue;  // moved by a handler
       if (owed_ == 0 && !found.busy) return;
       sleep_until(anybody);

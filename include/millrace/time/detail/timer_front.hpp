@@ -63,9 +63,10 @@ class timer_front {
   timer_front(const timer_front&) = delete;
   timer_front& operator=(const timer_front&) = delete;
 
-  /// Void: no more timers are taken, and `payload` is as it was. `period` 0: it fires once.
-  [[nodiscard]] timer submit(time_point deadline, std::int64_t period, missed_periods rule,
-                             Payload&& payload) {
+  /// Void: no more timers are taken, and `payload` is as it was. `period` 0: it fires once. `to_the_end`: when
+  /// stop() drops others it fires.
+  [[nodiscard]] timer submit(time_point deadline, std::int64_t period, missed_periods rule, Payload&& payload,
+                             bool to_the_end = false) {
     if (stopping_.load(std::memory_order_relaxed) != going) return timer();
     bool is_new = false;
     const index i = cells_.acquire(is_new);
@@ -73,6 +74,7 @@ class timer_front {
     std::construct_at(std::addressof(c.payload), std::move(payload));
     c.period = period;
     c.catches_up = rule == missed_periods::catch_up;
+    c.to_the_end = to_the_end;
     c.asked.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
     const timer t(i, generation_in(c.word.load(std::memory_order_relaxed)));
     // Relaxed: the inbox tells the firing thread, and who passes the handle on tells others.
@@ -146,6 +148,8 @@ class timer_front {
     return result;
   }
 
+  /// In a handler: whether stop() has been called, so that it may be before its time.
+  [[nodiscard]] bool is_ending() const noexcept { return ending_; }
   /// The timer in whose handler this thread is; void: in none.
   [[nodiscard]] timer current() const noexcept {
     if (!in_firing_thread() || firing_ == timer_node::none) return timer();
