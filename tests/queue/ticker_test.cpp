@@ -177,20 +177,20 @@ TEST_CASE("of two tickers and a limit that comes first which is first") {
   }
 }
 
-TEST_CASE("a clock that is set back behind the tick that woke it: the select goes on waiting") {
+TEST_CASE("a clock that is set back behind the tick that woke it: the select has had it, or waits for it") {
   const watchdog guard("a clock set back");
-  manual_clock clock;
-  ticker beat(1s, clock);
-  int ticks = 0;
-  std::thread t([&] { select(on_tick(beat, [&] { ++ticks; })); });
   for (int i = 0; i < 100; ++i) {
+    manual_clock clock;
+    ticker beat(1s, clock);
+    int ticks = 0;
+    std::thread t([&] { select(on_tick(beat, [&] { ++ticks; })); });
     clock.await_waiters(1);
     clock.set(manual_clock::time_point(1s));
     clock.set(manual_clock::time_point(0s));
+    clock.set(manual_clock::time_point(1s));
+    t.join();
+    CHECK(ticks == 1);
   }
-  clock.set(manual_clock::time_point(1s));
-  t.join();
-  CHECK(ticks == 1);
 }
 
 TEST_CASE("a loop with a beat, in real time") {
