@@ -15,7 +15,7 @@
 //               Without memory for a value that is due, it stays and is tried again with every tick.
 // Exceptions  : std::bad_alloc, and std::length_error beyond 2^32 - 2^6 waiting values, from a push, which has done nothing
 //               then; std::logic_error for a second thread that moves what is due.
-// Memory      : about 100 bytes and sizeof(T) for a value that waits, kept until the queue is destroyed; as `unbounded_queue`
+// Memory      : 80 bytes and sizeof(T) for a value that waits, kept until the queue is destroyed; as `unbounded_queue`
 //               for those that are due; and 35 KiB.
 // Cost        : see benchmarks/README.md.
 // Source      : the interface after java.util.concurrent.DelayQueue (D. Lea); a timing wheel and a queue instead of a heap

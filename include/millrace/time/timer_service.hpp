@@ -1,8 +1,7 @@
 // millrace/time/timer_service.hpp - timers for a whole program: any thread schedules and cancels, one thread fires.
 //
 // Use it when : something is to happen later, or again and again, and may be called off: timeouts, retries, reminders.
-// Use instead : `timing_wheel` if one thread does it all. A message that is to arrive later is a handler that pushes it into
-//               a `channel` without a limit.
+// Use instead : `timing_wheel` if one thread does it all; `delay_queue` for messages that are to arrive later.
 // Threads     : schedule_*, reschedule, cancel from any thread, also from a handler. One thread fires: that of start(), or
 //               one that calls run(), or poll() now and then. Handlers run in it, one after the other.
 // Order       : those due at the same tick fire in order of deadline, and of the same deadline in the order in which the
