@@ -339,6 +339,33 @@ struct another_one : base {
   }
 };
 
+/// One is in the wheel, and noted because it is moved; it is cancelled, and another one comes into its cell. The young one
+/// fires in its time, the old one not after its cancel.
+struct taken_over : base {
+  static constexpr int threads = 3;
+  explore::plain<int> fired{0};
+  explore::plain<int> old_fired{0};
+  timer old = timers.schedule_every(at(due), std::chrono::nanoseconds(2), counting(old_fired));
+  std::optional<slow_clock::time_point> next = timers.poll(at(0));
+  bool gone = false;
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.reschedule(old, at(due + 1)));
+    } else if (i == 1) {
+      gone = timers.cancel(old) == cancel_result::cancelled;
+      static_cast<void>(timers.schedule_at(at(due), counting(fired)));
+    } else {
+      static_cast<void>(timers.poll(at(due)));
+    }
+  }
+  void finish() {
+    const int before = old_fired.get();
+    static_cast<void>(timers.poll(at(100)));
+    explore::check(fired.get() == 1, "the young one has fired, and once");
+    explore::check(!gone || old_fired.get() == before, "the old one has not");
+  }
+};
+
 /// A loop of the host's: what comes while it polls it has heard of, or it is told.
 struct told : base {
   static constexpr int threads = 2;
@@ -403,6 +430,7 @@ int main(int argc, char** argv) {
           world<repeating<true>>("one that repeats itself", {.preemptions = 3, .stale_reads = 1}),
           world<given_up>("given up", {.preemptions = 2, .stale_reads = 0}),
           world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 1}),
+          world<taken_over>("taken over", {.preemptions = 2, .stale_reads = 1}),
           world<behind_a_cancel>("behind a cancel", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<1, 0>>("scheduled", {.preemptions = 3, .stale_reads = 1}),
           world<scheduled<1, never>>("scheduled before another", {.preemptions = 3, .stale_reads = 1}),

@@ -29,20 +29,23 @@ struct timer_cell : timer_node, basic_mpsc_hook<Sync> {
   timer_cell& operator=(const timer_cell&) = delete;
   ~timer_cell() {}
 
-  // word: [ generation : 32 | 0 : 26 | last : 1 | noted : 1 | taking : 1 | moving : 1 | running : 1 | over : 1 ]
+  // word: [ generation : 32 | 0 : 23 | insists : 1 | repeats : 1 | idle : 1 | last : 1 | noted : 1 | taking : 1 | moving : 1 |
+  //         running : 1 | over : 1 ]
   static constexpr std::uint64_t over = 1;     // it will not fire (again)
   static constexpr std::uint64_t running = 2;  // its handler is
   static constexpr std::uint64_t moving = 4;   // somebody writes a deadline
   static constexpr std::uint64_t taking = 8;   // somebody has cancelled it, and has the payload
   static constexpr std::uint64_t noted = 16;   // it is in the inbox, or about to be
   static constexpr std::uint64_t last = 32;  // cancelled while running: its handler cannot have it fire again
-  typename Sync::template atomic<std::uint64_t> word{(std::uint64_t{1} << 32) | over};
+  static constexpr std::uint64_t idle = 64;  // and over: it is free; it may still be noted
+  static constexpr std::uint64_t repeats = 128;  // it has a period
+  static constexpr std::uint64_t insists = 256;  // it fires also when the others are dropped
+  typename Sync::template atomic<std::uint64_t> word{(std::uint64_t{1} << 32) | idle | over};
   typename Sync::template atomic<std::int64_t> asked{0};  // the deadline that the owner is to see to
   typename Sync::template atomic<index> next_free{none};
   index number = none;
-  std::int64_t period = 0;  // 0: it fires once
-  bool to_the_end = false;  // it fires also when the others are dropped
-  bool owed = false;        // the owner's: it has come up while somebody was at it, who is to note it
+  std::int64_t period = 0;
+  bool owed = false;  // the owner's: it has come up while somebody was at it, who is to note it
   union {
     Payload payload;  // of a timer
   };

@@ -50,6 +50,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
   using front::handler_returned_;
   using front::in_firing_thread;
   using front::inbox_;
+  using front::last_generation;
   using front::no_deadline;
   using front::runner_;
   using front::stopping_;
@@ -230,6 +231,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     if (std::exchange(c.owed, false)) --owed_;
     if ((w & cell::over) != 0) {
       if (wheel_.holds(c.number)) wheel_.remove(c.number);
+      if ((w & cell::idle) != 0) return;
       // Who has cancelled it has taken the payload, unless it was running.
       (w & cell::last) != 0 ? end_of(c) : give_back(c);
       return;
@@ -245,34 +247,35 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
   void give_back(cell& c) noexcept {
     const std::uint32_t generation = generation_in(c.word.load(std::memory_order_relaxed)) + 1;
     // (1) release; pairs with (2): who finds it over, or takes it, sees what its handler has done
-    c.word.exchange(word_of(generation) | cell::over, std::memory_order_release);
-    // With its last generation a cell is given up: the next one would revive the handles of the first.
-    if (generation != (std::numeric_limits<std::uint32_t>::max)()) cells_.release(c.number);
+    c.word.exchange(word_of(generation) | cell::over | cell::idle, std::memory_order_release);
+    if (generation != last_generation) cells_.release(c.number);
   }
 
   /// Begins to run the handler, or ends the timer without, unless somebody is at it. Then that one notes it, and it is put
   /// into the wheel again from the inbox.
-  [[nodiscard]] bool begin(cell& c, std::uint64_t bits) noexcept {
+  [[nodiscard]] bool begin(cell& c, bool fires) noexcept {
     // Relaxed is enough: nobody has been at it since it was heard of.
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
+    std::uint64_t next = 0;
     do {
       if ((w & (cell::over | cell::moving | cell::noted)) != 0) {
         await_note(c);
         return false;
       }
-    } while (
-        !c.word.compare_exchange_weak(w, w | bits, std::memory_order_relaxed, std::memory_order_relaxed));
+      next = w | (fires ? cell::running : 0) | (goes_on(w) ? 0 : cell::over);
+    } while (!c.word.compare_exchange_weak(w, next, std::memory_order_relaxed, std::memory_order_relaxed));
     return true;
   }
+  /// Whether that is one which fires again.
+  [[nodiscard]] bool goes_on(std::uint64_t w) const noexcept { return (w & cell::repeats) != 0 && !ending_; }
   void fire(index i, std::uint64_t target) {
     cell& c = cells_[i];
-    const bool repeats = c.period != 0 && !ending_;
-    if (!begin(c, repeats ? cell::running : cell::running | cell::over)) return;
+    if (!begin(c, true)) return;
     firing_ = i;
     again_.reset();
     sink_.fire(c.payload);
     firing_ = timer_node::none;
-    repeats ? repeat(c, target) : conclude(c);
+    goes_on(c.word.load(std::memory_order_relaxed)) ? repeat(c, target) : conclude(c);
     handler_returned_.notify_all();
   }
   /// After a handler that has run for the last time, unless that has said otherwise.
@@ -280,7 +283,8 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
     do {
       if (!again_ || (w & cell::last) != 0) return end_of(c);
-    } while (!c.word.compare_exchange_weak(w, word_of(generation_in(w)), std::memory_order_release,  // (1)
+    } while (!c.word.compare_exchange_weak(w, w & ~(cell::over | cell::running),
+                                           std::memory_order_release,  // (1)
                                            std::memory_order_relaxed));
     wheel_.put(c.number, *again_);
   }
@@ -315,15 +319,18 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
       sleep_until(awake);
       auto found = inbox_.poll();
       for (; found.node != nullptr; found = inbox_.poll()) see_to(*found.node);
-      wheel_.take_all([&](index i) { fires || cells_[i].to_the_end ? fire(i, 0) : drop(cells_[i]); });
+      wheel_.take_all([&](index i) { fires || insists(i) ? fire(i, 0) : drop(cells_[i]); });
       if (wheel_.next_wakeup()) continue;  // moved by a handler
       if (owed_ == 0 && !found.busy) return;
       sleep_until(anybody);
       sleep(me, std::nullopt);
     }
   }
+  [[nodiscard]] bool insists(index i) const noexcept {
+    return (cells_[i].word.load(std::memory_order_relaxed) & cell::insists) != 0;
+  }
   void drop(cell& c) noexcept {
-    if (!begin(c, cell::over)) return;
+    if (!begin(c, false)) return;
     sink_.drop(c.payload);
     end_of(c);
   }

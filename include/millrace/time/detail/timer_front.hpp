@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -63,10 +64,10 @@ class timer_front {
   timer_front(const timer_front&) = delete;
   timer_front& operator=(const timer_front&) = delete;
 
-  /// Void: no more timers are taken, and `payload` is as it was. `period` 0: it fires once. `to_the_end`: when
+  /// Void: no more timers are taken, and `payload` is as it was. `period` 0: it fires once. `insists`: when
   /// stop() drops others it fires.
   [[nodiscard]] timer submit(time_point deadline, std::int64_t period, missed_periods rule, Payload&& payload,
-                             bool to_the_end = false) {
+                             bool insists = false) {
     if (stopping_.load(std::memory_order_relaxed) != going) return timer();
     bool is_new = false;
     const index i = cells_.acquire(is_new);
@@ -74,12 +75,15 @@ class timer_front {
     std::construct_at(std::addressof(c.payload), std::move(payload));
     c.period = period;
     c.catches_up = rule == missed_periods::catch_up;
-    c.to_the_end = to_the_end;
     c.asked.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
-    const timer t(i, generation_in(c.word.load(std::memory_order_relaxed)));
-    // Relaxed: the inbox tells the firing thread, and who passes the handle on tells others.
-    c.word.store(word_of(t.generation) | cell::noted, std::memory_order_relaxed);
-    inbox_.push(c);
+    std::uint64_t w = c.word.load(std::memory_order_relaxed);
+    const timer t(i, generation_in(w));
+    const std::uint64_t kind = (period != 0 ? cell::repeats : 0) | (insists ? cell::insists : 0);
+    // (3) release; pairs with (4): it may be in the inbox since it was cancelled, and is not pushed again then.
+    while (!c.word.compare_exchange_weak(w, word_of(t.generation) | kind | cell::noted,
+                                         std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    if ((w & cell::noted) == 0) inbox_.push(c);
     tell(is_new && i % cells_per_wake == 0 ? at_once : ticks::from(deadline.time_since_epoch().count()));
     // why again: stop() may have looked into the inbox just before
     if (stopping_.load(std::memory_order_relaxed) != going) {
@@ -106,7 +110,7 @@ class timer_front {
       return true;  // by another thread at this moment: as if this one had been earlier
     const std::int64_t asked = deadline.time_since_epoch().count();
     if (c.asked.load(std::memory_order_relaxed) != asked) c.asked.store(asked, std::memory_order_relaxed);
-    finish(c, cell::moving, ticks::from(asked));
+    finish_move(c, ticks::from(asked));
     return true;
   }
 
@@ -129,7 +133,7 @@ class timer_front {
     if ((next & cell::taking) == 0) return cancel_result::running;
     receive(c.payload);
     c.payload.~Payload();
-    finish(c, cell::taking, no_deadline);
+    let_go(c);
     return cancel_result::cancelled;
   }
 
@@ -175,6 +179,9 @@ class timer_front {
   /// become more and more while it sleeps, it is woken with every so many new ones.
   static constexpr index cells_per_wake = 1024;
 
+  /// A cell that has come to it is given up: the next one would revive the handles of the first.
+  static constexpr std::uint32_t last_generation = (std::numeric_limits<std::uint32_t>::max)();
+
   [[nodiscard]] static std::uint32_t generation_in(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word >> 32);
   }
@@ -190,20 +197,42 @@ class timer_front {
   }
 
  private:
-  /// `bit` is done: notes it, and sees to it that the firing thread looks before that tick.
-  void finish(cell& c, std::uint64_t bit, std::uint64_t before) noexcept {
+  /// It has been moved: notes it, and sees to it that the firing thread looks before that tick.
+  void finish_move(cell& c, std::uint64_t before) noexcept {
     std::uint64_t w = c.word.load(std::memory_order_relaxed);
     // (3) release; pairs with (4), and with who moves it next
-    while (!c.word.compare_exchange_weak(w, (w & ~bit) | cell::noted, std::memory_order_release,
+    while (!c.word.compare_exchange_weak(w, (w & ~cell::moving) | cell::noted, std::memory_order_release,
                                          std::memory_order_relaxed)) {
     }
     if ((w & cell::noted) == 0) {
       inbox_.push(c);
       // why not its own: who has moved it meanwhile found it noted, and told the firing thread before there was anything
       Sync::fence_after_rmw();
-      if (before != no_deadline) before = ticks::from(c.asked.load(std::memory_order_relaxed));
+      before = ticks::from(c.asked.load(std::memory_order_relaxed));
     }
     tell(before);
+  }
+  /// A cell whose timer this thread has cancelled. If it is noted already it is free at once, and the firing thread will find
+  /// it so, or find another timer in it; otherwise that gives it back.
+  void let_go(cell& c) noexcept {
+    std::uint64_t w = c.word.load(std::memory_order_relaxed);
+    for (;;) {
+      const std::uint32_t generation = generation_in(w) + 1;
+      const bool free_now =
+          (w & cell::noted) != 0 && (w & cell::moving) == 0 && generation != last_generation;
+      const std::uint64_t next = free_now ? word_of(generation) | cell::over | cell::idle | cell::noted
+                                          : (w & ~cell::taking) | cell::noted;
+      // (3) release; pairs with (4)
+      if (!c.word.compare_exchange_weak(w, next, std::memory_order_release, std::memory_order_relaxed))
+        continue;
+      if (free_now) {
+        cells_.release(c.number);
+      } else if ((w & cell::noted) == 0) {
+        inbox_.push(c);
+        tell(no_deadline);
+      }
+      return;
+    }
   }
   /// Wakes the firing thread if it would sleep until that tick.
   void tell(std::uint64_t tick_number) noexcept {
