@@ -64,8 +64,6 @@ class flaky_queue {
   using value_type = std::unique_ptr<int>;
   using sync_type = millrace::std_sync;
   static constexpr bool is_bounded = false;
-  static constexpr bool many_producers = true;
-  static constexpr bool many_consumers = true;
   static inline std::atomic<bool> fails{false};
   static inline std::atomic<int> failures{0};
   static inline millrace::function<void()> meanwhile;  // before it fails
