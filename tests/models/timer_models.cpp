@@ -366,6 +366,30 @@ struct taken_over : base {
   }
 };
 
+/// Cancelled by one while another moves it, and its cell is taken again: what it held has gone by then, and the deadline that
+/// it was to have is not that of the young one.
+struct taken_again : base {
+  static constexpr int threads = 3;
+  explore::plain<int> fired{0};
+  explore::plain<int> none{0};
+  timer old = timers.schedule_at(at(never), counting(none));
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(timers.reschedule(old, at(never + 1)));
+    } else if (i == 1) {
+      static_cast<void>(timers.cancel(old));
+      static_cast<void>(timers.schedule_at(at(due), counting(fired)));
+    } else {
+      static_cast<void>(timers.poll(at(0)));
+      static_cast<void>(timers.schedule_at(at(never), counting(none)));
+    }
+  }
+  void finish() {
+    static_cast<void>(timers.poll(at(due)));
+    explore::check(fired.get() == 1 && none.get() == 0, "the young one has fired, and no other");
+  }
+};
+
 /// A loop of the host's: what comes while it polls it has heard of, or it is told.
 struct told : base {
   static constexpr int threads = 2;
@@ -431,6 +455,7 @@ int main(int argc, char** argv) {
           world<given_up>("given up", {.preemptions = 2, .stale_reads = 0}),
           world<another_one>("another one in its cell", {.preemptions = 2, .stale_reads = 1}),
           world<taken_over>("taken over", {.preemptions = 2, .stale_reads = 1}),
+          world<taken_again>("taken again", {.preemptions = 2, .stale_reads = 1}),
           world<behind_a_cancel>("behind a cancel", {.preemptions = 2, .stale_reads = 1}),
           world<scheduled<1, 0>>("scheduled", {.preemptions = 3, .stale_reads = 1}),
           world<scheduled<1, never>>("scheduled before another", {.preemptions = 3, .stale_reads = 1}),
