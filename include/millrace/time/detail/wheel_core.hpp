@@ -89,9 +89,7 @@ class wheel_core {
   void go_back(std::uint64_t target) noexcept {
     none_is_due();
     index all = node::none;
-    for (index i = waiting_.pop_any(); i != node::none; i = waiting_.pop_any()) {
-      slab_[i].next = std::exchange(all, i);
-    }
+    for (index i; (i = waiting_.pop_any()) != node::none; all = i) slab_[i].next = all;
     waiting_.begin_at(target);
     while (all != node::none) waiting_.put(std::exchange(all, slab_[all].next));
   }
