@@ -1,6 +1,7 @@
 // Coroutines that sleep: by hand on a manual clock, and with threads.
 #include "millrace/time/sleep.hpp"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -215,11 +216,13 @@ TEST_CASE("many sleep, are stopped, and are destroyed: each goes on once, and no
     }
   };
   std::atomic<std::size_t> destroyed{0};
+  std::array<support::manual_executor, threads>
+      loops;  // who posts may still be on the way back when all have gone on
   std::vector<std::thread> all;
   for (std::size_t t = 0; t < threads; ++t) {
     all.emplace_back([&, t] {
       std::minstd_rand random(static_cast<unsigned>(t + 1));
-      support::manual_executor loop;
+      support::manual_executor& loop = loops[t];
       std::vector<std::stop_source> stops(each);
       std::vector<coroutine> mine;
       for (std::size_t i = 0; i < each; ++i) {
@@ -244,6 +247,7 @@ TEST_CASE("many sleep, are stopped, and are destroyed: each goes on once, and no
     });
   }
   for (std::thread& t : all) t.join();
+  timers.stop();
   CHECK(slept + stopped + destroyed == threads * each);
   CHECK(slept > 0);
   CHECK(stopped > 0);
