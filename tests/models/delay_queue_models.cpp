@@ -174,8 +174,8 @@ int main(int argc, char** argv) {
           world<ended>("the end", {.preemptions = 2, .stale_reads = 1}),
           world<closed>("closed", {.preemptions = 2, .stale_reads = 1}),
           world<waited_for>("waited for", {.preemptions = 2, .stale_reads = 0}),
-          world<stopped<pending_timers::fire>>("stopped, to fire", {.preemptions = 2, .stale_reads = 1}),
-          world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 1}),
+          world<stopped<pending_timers::fire>>("stopped, to fire", {.preemptions = 2, .stale_reads = 0}),
+          world<stopped<pending_timers::drop>>("stopped, to drop", {.preemptions = 2, .stale_reads = 0}),
       },
       {});
 }
