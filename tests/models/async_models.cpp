@@ -8,11 +8,14 @@
 
 #include "millrace/queue/channel.hpp"
 #include "support/explore.hpp"
+#include "support/explore_coroutine.hpp"
 #include "support/explore_stop.hpp"
 #include "support/model.hpp"
 
 namespace {
 
+using explore::coroutine;
+using explore::shelf;
 using millrace::inline_executor;
 using millrace::outcome;
 
@@ -21,37 +24,6 @@ using queue = millrace::mpmc_queue<word, millrace::use_sync<explore::sync>,
                                    millrace::use_backoff<millrace::no_backoff>>;
 using channel = millrace::channel<word, queue, explore::clock>;
 using token = explore::stop_source::token;
-
-/// Starts at once, and stays at its end until it is destroyed.
-struct coroutine {
-  struct promise_type {
-    coroutine get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() noexcept {}
-    void unhandled_exception() { std::terminate(); }
-  };
-  std::coroutine_handle<promise_type> handle;
-};
-
-/// An executor that keeps the handle until somebody runs it.
-struct shelf {
-  explore::mutex lock;
-  std::coroutine_handle<> handle;
-  auto executor() {
-    return [this](std::coroutine_handle<> h) {
-      lock.lock();
-      handle = h;
-      lock.unlock();
-    };
-  }
-  std::coroutine_handle<> take() {
-    lock.lock();
-    const auto h = std::exchange(handle, nullptr);
-    lock.unlock();
-    return h;
-  }
-};
 
 template <class Executor>
 coroutine pop(channel& ch, explore::plain<word>& got, Executor executor, token stop = {}) {

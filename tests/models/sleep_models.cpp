@@ -11,12 +11,15 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/time/sleep.hpp"
 #include "support/explore.hpp"
+#include "support/explore_coroutine.hpp"
 #include "support/explore_stop.hpp"
 #include "support/model.hpp"
 #include "support/slow_clock.hpp"
 
 namespace {
 
+using explore::coroutine;
+using explore::shelf;
 using millrace::inline_executor;
 using millrace::outcome;
 using millrace::pending_timers;
@@ -28,37 +31,6 @@ using token = explore::stop_source::token;
 slow_clock::time_point at(std::int64_t t) { return slow_clock::time_point(std::chrono::nanoseconds(t)); }
 constexpr std::int64_t due = 2;
 constexpr std::int64_t never = 1 << 20;
-
-/// Starts at once, and stays at its end until it is destroyed.
-struct coroutine {
-  struct promise_type {
-    coroutine get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() noexcept {}
-    void unhandled_exception() { std::terminate(); }
-  };
-  std::coroutine_handle<> handle;
-};
-
-/// An executor that keeps the handle until somebody runs it.
-struct shelf {
-  explore::mutex lock;
-  std::coroutine_handle<> handle;
-  auto executor() {
-    return [this](std::coroutine_handle<> h) {
-      lock.lock();
-      handle = h;
-      lock.unlock();
-    };
-  }
-  std::coroutine_handle<> take() {
-    lock.lock();
-    const auto h = std::exchange(handle, nullptr);
-    lock.unlock();
-    return h;
-  }
-};
 
 struct base {
   slow_clock clock;

@@ -2,70 +2,19 @@
 #include "millrace/queue/channel_access.hpp"
 
 #include <chrono>
-#include <cstddef>
-#include <deque>
-#include <mutex>
-#include <numeric>
 #include <thread>
-#include <utility>
-#include <vector>
 
 #include "millrace/core/outcome.hpp"
-#include "millrace/core/sync.hpp"
 #include "millrace/queue/channel.hpp"
 #include "support/catch.hpp"
+#include "support/locked_queue.hpp"
 #include "support/watchdog.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using millrace::outcome;
-
-template <class T>
-class locked_queue {
- public:
-  using value_type = T;
-  using sync_type = millrace::std_sync;
-  static constexpr bool is_bounded = true;
-  static constexpr bool many_producers = true;
-  static constexpr bool many_consumers = true;
-
-  explicit locked_queue(std::size_t capacity) : capacity_(capacity) {}
-  [[nodiscard]] std::size_t capacity() const { return capacity_; }
-  [[nodiscard]] std::size_t size_approx() const {
-    const std::lock_guard lock(mutex_);
-    return values_.size();
-  }
-
- private:
-  friend millrace::channel_access;
-
-  template <class... Args>
-  outcome offer(Args&&... args) {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return outcome::closed;
-    if (values_.size() == capacity_) return outcome::full;
-    values_.emplace_back(std::forward<Args>(args)...);
-    return outcome::ok;
-  }
-  template <class Receive>
-  outcome take(Receive&& receive) {
-    const std::lock_guard lock(mutex_);
-    if (values_.empty()) return closed_ ? outcome::closed : outcome::empty;
-    receive(std::move(values_.front()));
-    values_.pop_front();
-    return outcome::ok;
-  }
-  void close() noexcept {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-
-  const std::size_t capacity_;
-  mutable std::mutex mutex_;
-  std::deque<T> values_;
-  bool closed_ = false;
-};
+using support::locked_queue;
 
 }  // namespace
 

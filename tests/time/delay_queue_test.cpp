@@ -6,9 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <random>
@@ -23,6 +21,7 @@
 #include "millrace/queue/select.hpp"
 #include "support/catch.hpp"
 #include "support/coroutine.hpp"
+#include "support/locked_queue.hpp"
 #include "support/sanitized.hpp"
 #include "support/watchdog.hpp"
 
@@ -59,19 +58,13 @@ struct world {
 };
 
 /// A queue that runs out of memory when the test says so.
-class flaky_queue {
+class flaky_queue : public support::locked_queue<std::unique_ptr<int>, false> {
+  using reliable = support::locked_queue<std::unique_ptr<int>, false>;
+
  public:
-  using value_type = std::unique_ptr<int>;
-  using sync_type = millrace::std_sync;
-  static constexpr bool is_bounded = false;
   static inline std::atomic<bool> fails{false};
   static inline std::atomic<int> failures{0};
   static inline millrace::function<void()> meanwhile;  // before it fails
-
-  [[nodiscard]] std::size_t size_approx() const {
-    const std::lock_guard lock(mutex_);
-    return values_.size();
-  }
 
  private:
   friend millrace::channel_access;
@@ -81,26 +74,8 @@ class flaky_queue {
       if (meanwhile) std::exchange(meanwhile, nullptr)();
       throw std::bad_alloc();
     }
-    const std::lock_guard lock(mutex_);
-    values_.push_back(std::move(v));
-    return outcome::ok;
+    return millrace::channel_access::offer(static_cast<reliable&>(*this), std::move(v));
   }
-  template <class Receive>
-  outcome take(Receive&& receive) {
-    const std::lock_guard lock(mutex_);
-    if (values_.empty()) return closed_ ? outcome::closed : outcome::empty;
-    receive(std::move(values_.front()));
-    values_.pop_front();
-    return outcome::ok;
-  }
-  void close() noexcept {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-
-  mutable std::mutex mutex_;
-  std::deque<value_type> values_;
-  bool closed_ = false;
 };
 
 }  // namespace
