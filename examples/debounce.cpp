@@ -31,9 +31,8 @@ class debouncer {
  public:
   using service = millrace::basic_timer_service<Clock>;
 
-  debouncer(millrace::clock_ref<Clock> clock, service& timers, milliseconds quiet,
-            millrace::function<void(const std::string&)> act)
-      : clock_(clock), timers_(timers), quiet_(quiet), act_(std::move(act)) {}
+  debouncer(service& timers, milliseconds quiet, millrace::function<void(const std::string&)> act)
+      : timers_(timers), quiet_(quiet), act_(std::move(act)) {}
   /// Drops what is to come, and waits for an action that is running.
   ~debouncer() {
     for (const auto& [key, timer] : pending_) std::ignore = timers_.cancel_and_wait(timer);
@@ -42,7 +41,7 @@ class debouncer {
   void event(const std::string& key) {
     const auto entry = pending_.try_emplace(key).first;
     auto& timer = entry->second;
-    const auto deadline = clock_.now() + quiet_;
+    const auto deadline = timers_.now() + quiet_;
     // False: there is none to move, because this event is the first one, or because the action has begun, perhaps a
     // moment ago. That one may have missed what this event is about, so another one has to follow.
     if (!timers_.reschedule(timer, deadline)) {
@@ -51,7 +50,6 @@ class debouncer {
   }
 
  private:
-  millrace::clock_ref<Clock> clock_;
   service& timers_;
   milliseconds quiet_;
   millrace::function<void(const std::string&)> act_;
@@ -92,7 +90,7 @@ int main() {
   std::vector<note> built;
   manual_clock clock;
   millrace::basic_timer_service<manual_clock> timers(clock);
-  debouncer<manual_clock> changes(clock, timers, quiet,
+  debouncer<manual_clock> changes(timers, quiet,
                                   [&](const std::string& file) { built.push_back({clock.now(), file}); });
 
   // Fires what is due up to `t`, each timer at its own time.

@@ -66,6 +66,7 @@ class [[nodiscard]] sleeper {
     if (stop_.stop_requested()) answer_ = outcome::cancelled;
     return answer_ != outcome::ok || timers_.now() >= deadline_;
   }
+  /// False: there is an answer already.
   bool await_suspend(std::coroutine_handle<> me) {
     me_ = me;
     const auto fired = [this] { wake(sleeping_timers::is_ending(timers_) ? outcome::closed : outcome::ok); };
@@ -78,10 +79,7 @@ class [[nodiscard]] sleeper {
     if (stop_.stop_possible()) on_stop_.emplace(stop_, stopping{this});
     std::uint8_t was = about_to;
     // (1) release: who wakes it finds it as it is left here; acquire: or it finds what that one has said
-    if (state_.compare_exchange_strong(was, asleep, std::memory_order_release, std::memory_order_acquire)) {
-      return true;
-    }
-    return false;
+    return state_.compare_exchange_strong(was, asleep, std::memory_order_release, std::memory_order_acquire);
   }
   outcome await_resume() noexcept {
     suspended_ = false;
