@@ -41,7 +41,7 @@ using time_point = wheel::time_point;
 
 static_assert(!std::is_copy_constructible_v<wheel> && !std::is_move_constructible_v<wheel>);
 static_assert(std::is_trivially_copyable_v<handle> && sizeof(handle) == 8);
-static_assert(sizeof(timing_wheel<int>) <= 31 * 1024);
+static_assert(sizeof(timing_wheel<int>) <= 32 * 1024);
 
 constexpr time_point at(nanoseconds since_epoch) { return time_point(since_epoch); }
 
@@ -132,8 +132,8 @@ TEST_CASE("an index is given up before its generation comes round") {
   constexpr std::uint32_t last = (std::numeric_limits<std::uint32_t>::max)();
   slab_type slab{std::allocator<int>()};
   const auto give_back = [&](slab_type::index i) {
-    slab.retire(i);
-    slab.release(i);
+    slab.retire(slab[i]);
+    slab.release(i, slab[i]);
   };
   const slab_type::index i = slab.acquire();
   CHECK(i == 0);
@@ -165,6 +165,42 @@ TEST_CASE("the slab: every index has an entry of its own, which never moves") {
   }
   std::sort(where.begin(), where.end());
   CHECK(std::unique(where.begin(), where.end()) == where.end());
+}
+
+TEST_CASE("the due ones of a tick: in order, whenever some are taken away") {
+  using millrace::detail::timer_node;
+  std::mt19937 random(5);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<timer_node> nodes(1 + below(200));
+    millrace::detail::run_merger<std::vector<timer_node>> due(nodes);
+    std::vector<timer_node::index> left;
+    const auto remove_some = [&](std::size_t from, std::size_t n) {
+      for (; n > 0 && from < left.size(); --n) {
+        due.remove(left[from]);
+        left.erase(left.begin() + static_cast<std::ptrdiff_t>(from));
+      }
+    };
+    const std::size_t stop = below(nodes.size());
+    const std::size_t values = 1 + below(300);
+    for (timer_node::index i = 0; i < nodes.size(); ++i) {
+      nodes[i].deadline = static_cast<std::int64_t>(below(values));
+      nodes[i].order = i;
+      due.add(i, nodes[i]);
+      left.push_back(i);
+      if (i == stop) remove_some(below(left.size()), below(64));
+    }
+    for (std::size_t steps = below(300); steps > 0 && !due.empty() && due.step();) --steps;
+    if (!left.empty()) remove_some(below(left.size()), below(20));
+    std::sort(left.begin(), left.end(), [&](auto a, auto b) {
+      return nodes[a].deadline != nodes[b].deadline ? nodes[a].deadline < nodes[b].deadline : a < b;
+    });
+    std::vector<timer_node::index> seen;
+    while (!due.empty()) {
+      if (!due.step()) seen.push_back(due.pop());
+    }
+    REQUIRE((seen == left));
+  }
 }
 
 // --- when ---

@@ -62,6 +62,7 @@ class timing_wheel {
   using node = detail::timer_node;
   using index = node::index;
   using ticks = detail::tick_count<Tick, Clock>;
+  using wheel = detail::wheel_core<slab, ticks>;
 
  public:
   using payload_type = Payload;
@@ -132,7 +133,7 @@ class timing_wheel {
       timing_wheel* w;
       index i;
       ~unmake() {
-        if (w != nullptr) w->destroy(i);
+        if (w != nullptr) w->destroy(i, w->slab_[i]);
       }
     } unless_done{this, i};
     slab_.set_period(i, period.count());
@@ -144,13 +145,14 @@ class timing_wheel {
 
   /// True: it will not fire (again), and its payload is gone; in the timer's own handler, that is gone afterwards.
   bool cancel(handle timer) noexcept {
-    if (!is_scheduled(timer)) return false;
-    if (wheel_.holds(timer.number)) wheel_.remove(timer.number);
+    entry* const e = named(timer);
+    if (e == nullptr || !will_fire(*e)) return false;
+    if (wheel::holds(*e)) wheel_.remove(timer.number, *e);
     --size_;
     if (timer.number != firing_) {
-      destroy(timer.number);
+      destroy(timer.number, *e);
     } else {
-      slab_[firing_].periodic = false;
+      e->periodic = false;
     }
     return true;
   }
@@ -163,24 +165,27 @@ class timing_wheel {
   }
   /// Sets its next deadline. In its own handler also that of a timer that is firing for the last time.
   bool reschedule(handle timer, time_point deadline) noexcept {
-    if (!names_one(timer)) return false;
+    entry* const e = named(timer);
+    if (e == nullptr) return false;
     const std::int64_t at = deadline.time_since_epoch().count();
-    if (wheel_.holds(timer.number)) {
-      wheel_.move(timer.number, at);
+    if (wheel::holds(*e)) {
+      wheel_.move(timer.number, *e, at);
     } else {
-      if (!slab_[timer.number].periodic) ++size_;
-      wheel_.put(timer.number, at);
+      if (!e->periodic) ++size_;
+      wheel_.put(timer.number, *e, at);
     }
     return true;
   }
 
   /// Whether it will fire (again).
   [[nodiscard]] bool is_scheduled(handle timer) const noexcept {
-    return names_one(timer) && (wheel_.holds(timer.number) || slab_[timer.number].periodic);
+    const entry* const e = named(timer);
+    return e != nullptr && will_fire(*e);
   }
   /// Its payload, which stays where it is; nullptr if the handle is void.
   [[nodiscard]] Payload* find(handle timer) noexcept {
-    return names_one(timer) ? &slab_[timer.number].payload : nullptr;
+    entry* const e = named(timer);
+    return e != nullptr ? std::addressof(e->payload) : nullptr;
   }
   /// How many will fire (again).
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -266,11 +271,11 @@ class timing_wheel {
       std::int64_t next;
       ~afterwards() {
         const index fired = std::exchange(w.firing_, node::none);
-        if (w.wheel_.holds(fired)) return;  // it has been rescheduled
+        if (wheel::holds(e)) return;  // it has been rescheduled
         if (e.periodic) {
-          w.wheel_.put(fired, next);
+          w.wheel_.put(fired, e, next);
         } else {
-          w.destroy(fired);
+          w.destroy(fired, e);
         }
       }
     } at_the_end{*this, e, 0};
@@ -288,36 +293,44 @@ class timing_wheel {
   }
   // --- entries ---
 
-  [[nodiscard]] bool names_one(handle timer) const noexcept {
-    return timer.number < slab_.used() && slab_[timer.number].generation == timer.generation;
+  /// Nothing: the handle is void.
+  [[nodiscard]] const entry* named(handle timer) const noexcept {
+    if (timer.number >= slab_.used()) return nullptr;
+    const entry& e = slab_[timer.number];
+    return e.generation == timer.generation ? &e : nullptr;
   }
+  [[nodiscard]] entry* named(handle timer) noexcept {
+    return const_cast<entry*>(std::as_const(*this).named(timer));
+  }
+  [[nodiscard]] static bool will_fire(const entry& e) noexcept { return wheel::holds(e) || e.periodic; }
   template <class... Args>
   [[nodiscard]] index make(Args&&... args) {
     struct taken {
       slab& from;
       index i;
       ~taken() {
-        if (i != node::none) from.release(i);
+        if (i != node::none) from.release(i, from[i]);
       }
     } one{slab_, slab_.acquire()};
     ::new (static_cast<void*>(std::addressof(slab_[one.i].payload))) Payload(std::forward<Args>(args)...);
     return std::exchange(one.i, node::none);
   }
-  void destroy(index i) noexcept {
+  void destroy(index i, entry& e) noexcept {
     // why first: the payload's destructor may cancel the very timer, if that is how it is owned
-    slab_.retire(i);
-    slab_[i].payload.~Payload();
-    slab_[i].periodic = false;
-    slab_.release(i);
+    slab_.retire(e);
+    e.payload.~Payload();
+    e.periodic = false;
+    slab_.release(i, e);
   }
   handle begin(index i, time_point deadline) noexcept {
-    wheel_.put(i, deadline.time_since_epoch().count());
+    entry& e = slab_[i];
+    wheel_.put(i, e, deadline.time_since_epoch().count());
     ++size_;
-    return handle(i, slab_[i].generation);
+    return handle(i, e.generation);
   }
 
   slab slab_;
-  detail::wheel_core<slab, ticks> wheel_;
+  wheel wheel_;
   std::size_t size_ = 0;
   index firing_ = node::none;
   bool advancing_ = false;

@@ -1,11 +1,17 @@
 // Sorts the entries that are due at the same tick by deadline, and those of the same deadline by when they were scheduled.
-// It goes on step by step, so that a call can stop in the middle, and lets go of any entry at any time. Entries that come
-// in order, or in the opposite order, cost two comparisons each.
+// It goes on step by step, so that a call can stop in the middle, and lets go of any entry at any time.
 //
-// Source: the natural merge sort of lists, D. E. Knuth, The Art of Computer Programming, vol. 3, 5.2.4.
+// A few are sorted in an array by insertion, from which they are also taken: most ticks have no more. When the array is
+// full, it becomes a run, a list, and the runs are merged. Arrays that come in order, or in the opposite order, make one
+// run.
+//
+// Source: insertion sort, and the natural merge sort of lists, D. E. Knuth, The Art of Computer Programming, vol. 3, 5.2.1
+// and 5.2.4.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "millrace/core/config.hpp"
@@ -29,29 +35,74 @@ class run_merger {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
   /// One more entry, of no list; before the first step.
-  void add(index i) noexcept {
+  void add(index i, const timer_node& n) noexcept {
+    if (few_size_ == most) make_run();
     ++size_;
-    list& run = lists_[growing];
-    if (run.first != none && !before(run.last, i)) {
-      if (before(i, run.first)) {
-        slab_[i].previous = none;
-        slab_[i].next = run.first;
-        slab_[run.first].previous = i;
-        run.first = i;
-        return;
-      }
-      close_run();
-    }
-    append(run, i);
+    const key k{n.deadline, n.order, i};
+    unsigned at = few_size_++;
+    for (; at > 0 && few_[at - 1] < k; --at) few_[at] = few_[at - 1];
+    few_[at] = k;
   }
 
   /// A step towards the order; false: it is there.
-  [[nodiscard]] bool step() noexcept {
+  [[nodiscard]] bool step() noexcept { return size_ != few_size_ && merge(); }
+
+  /// The next one in order; after step() has said that there is an order, and if there is one left.
+  [[nodiscard]] index pop() noexcept {
+    const index i = few_size_ > 0 ? few_[--few_size_].who : detach_first(lists_[sorted]);
+    forget_one();
+    return i;
+  }
+
+  /// Lets go of an entry.
+  void remove(index i) noexcept {
+    const auto few_end = few_ + few_size_;
+    const auto found = std::find_if(few_, few_end, [i](const key& k) { return k.who == i; });
+    if (found != few_end) {
+      std::copy(found + 1, few_end, found);
+      --few_size_;
+      return forget_one();
+    }
+    const timer_node& n = slab_[i];
+    if (n.previous != none) slab_[n.previous].next = n.next;
+    if (n.next != none) slab_[n.next].previous = n.previous;
+    if (n.previous == none || n.next == none) {
+      for (list& l : lists_) {
+        if (l.first == i) l.first = n.next;
+        if (l.last == i) l.last = n.previous;
+      }
+    }
+    forget_one();
+  }
+
+ private:
+  /// What the order of an entry depends on.
+  struct key {
+    std::int64_t deadline;
+    std::uint64_t order;
+    index who;
+    friend bool operator<(const key& a, const key& b) noexcept {
+      return a.deadline != b.deadline ? a.deadline < b.deadline : a.order < b.order;
+    }
+  };
+  struct list {
+    index first = none;
+    index last = none;
+  };
+  enum : unsigned { growing, unsorted, left, right, sorted, all_lists };
+  enum class phase : unsigned char { feeding, taking_left, taking_right, merging, done };
+  static constexpr unsigned most = 32;
+
+  [[nodiscard]] key key_of(index i) const noexcept { return {slab_[i].deadline, slab_[i].order, i}; }
+  [[nodiscard]] bool before(index a, index b) const noexcept { return key_of(a) < key_of(b); }
+
+  [[nodiscard]] bool merge() noexcept {
     list& from = lists_[unsorted];
     list& a = lists_[left];
     list& b = lists_[right];
     switch (phase_) {
       case phase::feeding:
+        make_run();
         if (from.first == none) {
           lists_[sorted] = take(growing);
           phase_ = phase::done;
@@ -87,39 +138,21 @@ class run_merger {
     return false;
   }
 
-  /// The next one in order; after step() has said that there is an order, and if there is one left.
-  [[nodiscard]] index pop() noexcept {
-    const index i = detach_first(lists_[sorted]);
-    forget_one();
-    return i;
-  }
-
-  /// Lets go of an entry.
-  void remove(index i) noexcept {
-    const timer_node& n = slab_[i];
-    if (n.previous != none) slab_[n.previous].next = n.next;
-    if (n.next != none) slab_[n.next].previous = n.previous;
-    if (n.previous == none || n.next == none) {
-      for (list& l : lists_) {
-        if (l.first == i) l.first = n.next;
-        if (l.last == i) l.last = n.previous;
+  /// All that is in the array, as a list that is in order.
+  void make_run() noexcept {
+    list more;
+    while (few_size_ > 0) append(more, few_[--few_size_].who);
+    list& run = lists_[growing];
+    if (more.first == none || run.first == none || before(run.last, more.first)) {
+      concatenate(run, more);
+    } else {
+      if (before(more.last, run.first)) {
+        concatenate(more, take(growing));
+      } else {
+        close_run();
       }
+      run = more;
     }
-    forget_one();
-  }
-
- private:
-  struct list {
-    index first = none;
-    index last = none;
-  };
-  enum : unsigned { growing, unsorted, left, right, sorted, all_lists };
-  enum class phase : unsigned char { feeding, taking_left, taking_right, merging, done };
-
-  [[nodiscard]] bool before(index a, index b) const noexcept {
-    const timer_node& x = slab_[a];
-    const timer_node& y = slab_[b];
-    return x.deadline != y.deadline ? x.deadline < y.deadline : x.order < y.order;
   }
   void append(list& l, index i) noexcept {
     timer_node& n = slab_[i];
@@ -157,6 +190,8 @@ class run_merger {
   }
 
   Slab& slab_;
+  key few_[most];  // in order, the first one last
+  unsigned few_size_ = 0;
   list lists_[all_lists];
   std::size_t size_ = 0;
   std::size_t pairs_ = 0;  // of runs that this pass has merged

@@ -63,17 +63,14 @@ class timer_cells {
   /// All payloads must have been destroyed.
   ~timer_cells() {
     for (index i = 0; i < used_; ++i) (*this)[i].~cell();
-    for (unsigned c = 0; c < timer_spot::chunks && chunks_[c] != nullptr; ++c) {
-      std::allocator<cell>().deallocate(chunks_[c], timer_spot::size_of(c));
+    for (unsigned c = 0; c < chunks::most && chunks_[c] != nullptr; ++c) {
+      std::allocator<cell>().deallocate(chunks_[c], chunks::size_of(c));
     }
   }
 
   /// Of a number that acquire() has given.
-  [[nodiscard]] cell& operator[](index i) noexcept { return const_cast<cell&>(std::as_const(*this)[i]); }
-  [[nodiscard]] const cell& operator[](index i) const noexcept {
-    const timer_spot s(i);
-    return chunks_[s.chunk][s.offset];
-  }
+  [[nodiscard]] cell& operator[](index i) noexcept { return *cells_.at(i); }
+  [[nodiscard]] const cell& operator[](index i) const noexcept { return *cells_.at(i); }
 
   /// A cell for the caller alone. It has been used before, or `is_new`.
   [[nodiscard]] index acquire(bool& is_new) {
@@ -101,6 +98,8 @@ class timer_cells {
   }
 
  private:
+  using chunks = timer_chunks<cell>;
+
   // free_: [ changes : 32 | index of the first free cell : 32 ]. why the changes: a cell that has been taken and given back
   // meanwhile is not the one that was seen. A thread would have to sleep through 2^32 of them to mistake it.
   [[nodiscard]] static index index_in(std::uint64_t head) noexcept { return static_cast<index>(head); }
@@ -111,21 +110,26 @@ class timer_cells {
   [[nodiscard]] MILLRACE_NOINLINE index make() {
     const std::lock_guard lock(growing_);
     const index i = used_;
-    const timer_spot s(i);
-    if (s.chunk == timer_spot::chunks)
-      fail<std::length_error>("timer_service: there are 2^32 - 2^6 timers at the most");
-    cell*& at = chunks_[s.chunk];
-    if (at == nullptr) at = std::allocator<cell>().allocate(timer_spot::size_of(s.chunk));
-    ::new (static_cast<void*>(at + s.offset)) cell;
-    at[s.offset].number = i;
+    if (i == room_) {
+      const unsigned c = chunks::chunk_of(i);
+      if (c == chunks::most)
+        fail<std::length_error>("timer_service: there are 2^32 - 2^6 timers at the most");
+      chunks_[c] = std::allocator<cell>().allocate(chunks::size_of(c));
+      cells_.set(c, chunks_[c]);
+      room_ += static_cast<index>(chunks::size_of(c));
+    }
+    ::new (static_cast<void*>(cells_.at(i))) cell;
+    cells_.at(i)->number = i;
     return used_++;
   }
 
   typename Sync::template atomic<std::uint64_t> free_{timer_node::none};
   alignas(hot_separation) typename mutex_of<Sync>::type growing_;
   index used_ = 0;
+  index room_ = 0;  // cells of all chunks
   // why plain: a chunk's address is written before the first number of a cell in it is told to anybody
-  cell* chunks_[timer_spot::chunks] = {};
+  chunks cells_;
+  cell* chunks_[chunks::most] = {};
 };
 
 }  // namespace detail

@@ -230,14 +230,14 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     if ((w & cell::over) != 0 ? (w & others) != 0 : (w & cell::moving) != 0) return await_note(c);
     if (std::exchange(c.owed, false)) --owed_;
     if ((w & cell::over) != 0) {
-      if (wheel_.holds(c.number)) wheel_.remove(c.number);
+      if (wheel_.holds(c)) wheel_.remove(c.number, c);
       if ((w & cell::idle) != 0) return;
       // Who has cancelled it has taken the payload, unless it was running.
       (w & cell::last) != 0 ? end_of(c) : give_back(c);
       return;
     }
     const std::int64_t deadline = c.asked.load(std::memory_order_relaxed);
-    wheel_.holds(c.number) ? wheel_.move(c.number, deadline) : wheel_.put(c.number, deadline);
+    wheel_.holds(c) ? wheel_.move(c.number, c, deadline) : wheel_.put(c.number, c, deadline);
   }
   /// The timer is no more, and nobody else is at the cell.
   void end_of(cell& c) noexcept {
@@ -286,7 +286,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     } while (!c.word.compare_exchange_weak(w, w & ~(cell::over | cell::running),
                                            std::memory_order_release,  // (1)
                                            std::memory_order_relaxed));
-    wheel_.put(c.number, *again_);
+    wheel_.put(c.number, c, *again_);
   }
   /// After the handler of one that repeats.
   void repeat(cell& c, std::uint64_t target) noexcept {
@@ -300,7 +300,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     } while (!c.word.compare_exchange_weak(w, w & ~cell::running, std::memory_order_release,  // (1)
                                            std::memory_order_relaxed));
     if ((w & at_it) == 0) {
-      wheel_.put(c.number, next);
+      wheel_.put(c.number, c, next);
     } else {
       await_note(c);
     }

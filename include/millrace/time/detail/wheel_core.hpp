@@ -30,32 +30,30 @@ class wheel_core {
   /// The tick that it has come to.
   [[nodiscard]] std::uint64_t now() const noexcept { return waiting_.now(); }
 
-  /// Whether an entry is in the wheel.
-  [[nodiscard]] bool holds(index i) const noexcept {
-    return waiting_.holds(slab_[i]) || slab_[i].place == node::is_due;
+  /// Whether an entry is in the wheel. Here and below, the node is that of the index: it takes a while to find.
+  [[nodiscard]] static bool holds(const node& n) noexcept {
+    return wheel_levels<Slab, Ticks>::holds(n) || n.place == node::is_due;
   }
   /// Puts an entry in; it was not.
-  void put(index i, std::int64_t deadline) noexcept {
-    node& n = slab_[i];
+  void put(index i, node& n, std::int64_t deadline) noexcept {
     n.deadline = deadline;
     n.order = orders_++;
-    waiting_.put(i);
+    waiting_.put(i, n);
   }
   /// Gives an entry of the wheel another deadline.
-  void move(index i, std::int64_t deadline) noexcept {
-    node& n = slab_[i];
+  void move(index i, node& n, std::int64_t deadline) noexcept {
     if (waiting_.holds(n) && waiting_.may_stay(n, deadline)) {
       n.deadline = deadline;
       n.order = orders_++;
     } else {
-      remove(i);
-      put(i, deadline);
+      remove(i, n);
+      put(i, n, deadline);
     }
   }
   /// Takes an entry of the wheel out.
-  void remove(index i) noexcept {
-    waiting_.holds(slab_[i]) ? waiting_.remove(i) : due_.remove(i);
-    slab_[i].place = node::is_firing;
+  void remove(index i, node& n) noexcept {
+    waiting_.holds(n) ? waiting_.remove(i, n) : due_.remove(i);
+    n.place = node::is_firing;
   }
 
   /// Goes on to `target`, or stays, if that is not later, and gives what has come due to fire(i), in order. At most `left`
@@ -65,11 +63,12 @@ class wheel_core {
     if (due_.empty() && waiting_.skip_to(target)) return true;
     for (;;) {
       for (index i = node::none; left > 0 && (i = waiting_.pop()) != node::none; --left) {
-        if (Ticks::from(slab_[i].deadline) <= now()) {
-          slab_[i].place = node::is_due;
-          due_.add(i);
+        node& n = slab_[i];
+        if (Ticks::from(n.deadline) <= now()) {
+          n.place = node::is_due;
+          due_.add(i, n);
         } else {
-          waiting_.put(i);
+          waiting_.put(i, n);
           ++moved;
         }
       }
@@ -91,7 +90,10 @@ class wheel_core {
     index all = node::none;
     for (index i; (i = waiting_.pop_any()) != node::none; all = i) slab_[i].next = all;
     waiting_.begin_at(target);
-    while (all != node::none) waiting_.put(std::exchange(all, slab_[all].next));
+    while (all != node::none) {
+      const index i = std::exchange(all, slab_[all].next);
+      waiting_.put(i, slab_[i]);
+    }
   }
 
   /// The tick at which the next one comes up; exact.
@@ -113,8 +115,9 @@ class wheel_core {
     } const if_it_throws{*this};
     none_is_due();  // they may be half in order, and all begin anew
     for (index i = waiting_.pop_any(); i != node::none; i = waiting_.pop_any()) {
-      slab_[i].place = node::is_due;
-      due_.add(i);
+      node& n = slab_[i];
+      n.place = node::is_due;
+      due_.add(i, n);
     }
     while (!due_.empty()) {
       if (due_.step()) continue;
@@ -127,7 +130,9 @@ class wheel_core {
  private:
   void none_is_due() noexcept {
     while (!due_.empty()) {
-      if (!due_.step()) waiting_.put(due_.pop());
+      if (due_.step()) continue;
+      const index i = due_.pop();
+      waiting_.put(i, slab_[i]);
     }
   }
 

@@ -45,32 +45,35 @@ class wheel_levels {
     return at > now_ ? at : now_ + 1;
   }
 
-  /// Puts an entry where its deadline says.
-  void put(index i) noexcept {
-    node& n = slab_[i];
-    const std::uint64_t at = tick_for(n.deadline);
-    unsigned level = static_cast<unsigned>(std::bit_width(at - now_) - 1) / bits;
-    // Often it fits one lower, because a level has twice as many slots as that.
-    if (level > 0 && number_at(level - 1, at) - number_at(level - 1, now_) < slot_count) --level;
-    std::uint64_t number = number_at(level, at);
-    if (level >= levels) {
-      // Too far off: it waits in the last slot, and is put again from there.
-      level = levels - 1;
-      number = number_at(level, now_) + slot_count - 1;
+  /// Puts an entry where its deadline says. The node is that of the index.
+  void put(index i, node& n) noexcept {
+    // The lowest level that reaches as far.
+    unsigned level = 0;
+    std::uint64_t number = tick_for(n.deadline);
+    std::uint64_t here = now_;
+    for (; number - here >= slot_count; ++level) {
+      if (level == levels - 1) {
+        // Too far off: it waits in the last slot, and is put again from there.
+        number = here + slot_count - 1;
+        break;
+      }
+      number >>= bits;
+      here >>= bits;
     }
     const unsigned place = place_of(level, number);
     slot& s = slots_[place];
-    if (s.size++ == 0) occupied_[level].set(place % slot_count);
+    if (s.size++ == 0) {
+      occupied_[level].set(place % slot_count);
+      expect(level, number);
+    }
     n.place = static_cast<std::uint16_t>(place);
     index& first = s.first[i % lanes];
     n.previous = node::none;
     n.next = first;
     if (first != node::none) slab_[first].previous = i;
     first = i;
-    expect(level, number);
   }
-  void remove(index i) noexcept {
-    const node& n = slab_[i];
+  void remove(index i, const node& n) noexcept {
     slot& s = slots_[n.place];
     (n.previous != node::none ? slab_[n.previous].next : s.first[i % lanes]) = n.next;
     if (n.next != node::none) slab_[n.next].previous = n.previous;
@@ -79,6 +82,8 @@ class wheel_levels {
   /// Whether an entry with this deadline could stay in the slot of that one. Then it will be put again when the slot's turn
   /// comes, if that is too early.
   [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
+    if (deadline >= n.deadline && deadline > Ticks::time_of(now_))
+      return true;  // the usual case, told quickly
     const unsigned level = n.place / slot_count;
     const std::uint64_t here = number_at(level, now_);
     const std::uint64_t start = start_of(level, here + (n.place - here) % slot_count);
@@ -103,6 +108,7 @@ class wheel_levels {
   [[nodiscard]] bool go_to(std::uint64_t next, std::size_t& left, std::size_t& moved) noexcept {
     const std::uint64_t from = now_;
     now_ = next - 1;  // until then there is no stop
+    // why the highest first: what comes out of a level may have to leave the next one, too
     for (unsigned level = levels - 1; level > 0; --level) {
       const std::uint64_t number = number_at(level, now_) + 1;
       slot& s = slots_[place_of(level, number)];
@@ -115,8 +121,9 @@ class wheel_levels {
         if (left == 0) return false;
         --left;
         const index i = s.one_of(s.size);
-        remove(i);
-        put(i);
+        node& one = slab_[i];
+        remove(i, one);
+        put(i, one);
         ++moved;
       }
     }
@@ -128,7 +135,7 @@ class wheel_levels {
     const slot& s = slots_[place_of(0, now_)];
     if (s.size == 0) return node::none;
     const index i = s.one_of(0);  // one lane after the other, because each is in order, or nearly so
-    remove(i);
+    remove(i, slab_[i]);
     return i;
   }
 
@@ -137,7 +144,7 @@ class wheel_levels {
     for (unsigned level = 0; level < levels; ++level) {
       if (!occupied_[level].any()) continue;
       const index i = slots_[place_of(level, occupied_[level].first_from(0))].one_of(0);
-      remove(i);
+      remove(i, slab_[i]);
       return i;
     }
     return node::none;
