@@ -72,15 +72,17 @@ std::string burst_verdict(const std::vector<burst_series>& bursts, const suite& 
   return {};
 }
 
-std::string page(const results& all, const suite& s, const circumstances& c) {
+std::string heading(const circumstances& c) {
+  return fmt::format("{}; {}; {}{}.\n`{}`: {} rounds.\n", c.machine, c.compiler, c.date, others(c), c.command,
+                     c.rounds);
+}
+
+std::string queue_tables(const results& all, const suite& s) {
   const std::vector<contest>& contests = all.contests;
   std::string out;
   auto to = std::back_inserter(out);
-  fmt::format_to(to, "{}; {}; {}{}.\n`{}`: {} rounds.\n\n", c.machine, c.compiler, c.date, others(c),
-                 c.command, c.rounds);
-
   fmt::format_to(
-      to, "### Targets\n\nTimes the throughput of the best rival: median of the rounds (quartiles).\n\n");
+      to, "\n### Targets\n\nTimes the throughput of the best rival: median of the rounds (quartiles).\n\n");
   fmt::format_to(
       to, "| cell | ours, ns | best rival | its ns | ratio | target | | best lock-free rival | ratio |\n");
   fmt::format_to(to, "|---|---|---|---|---|---|---|---|---|\n");
@@ -140,10 +142,20 @@ std::string page(const results& all, const suite& s, const circumstances& c) {
     const std::string reached = burst_verdict(all.bursts, s);
     if (!reached.empty()) fmt::format_to(to, "\n{}.\n", reached);
   }
-  out += timer_tables(all, s);
   for (const std::string& note : s.notes)
     fmt::format_to(to, "\nNot compared, as it was not there: {}.\n", note);
   return out;
+}
+
+/// Replaces what stands between the marks of that name.
+bool put_between_marks(std::string& page, const char* name, const std::string& text) {
+  const std::string begin = fmt::format("<!-- {}: begin -->\n", name);
+  const std::string end = fmt::format("<!-- {}: end -->", name);
+  const std::size_t from = page.find(begin);
+  const std::size_t to = page.find(end);
+  if (from == std::string::npos || to == std::string::npos || to < from) return false;
+  page.replace(from + begin.size(), to - from - begin.size(), text);
+  return true;
 }
 
 }  // namespace
@@ -224,15 +236,13 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
 }
 
 bool write_page(const std::string& path, const results& all, const suite& s, const circumstances& c) {
-  const std::string begin = "<!-- results: begin -->\n";
-  const std::string end = "<!-- results: end -->";
   std::ifstream in(path);
-  const std::string old{std::istreambuf_iterator<char>(in), {}};
-  const std::size_t from = old.find(begin);
-  const std::size_t to = old.find(end);
-  if (from == std::string::npos || to == std::string::npos || to < from) return false;
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string above = heading(c);
+  if (!all.contests.empty() && !put_between_marks(text, "queues", above + queue_tables(all, s))) return false;
+  if (!all.timers.empty() && !put_between_marks(text, "timers", above + timer_tables(all, s))) return false;
   std::ofstream out(path);
-  out << old.substr(0, from + begin.size()) << page(all, s, c) << old.substr(to);
+  out << text;
   return out.good();
 }
 

@@ -27,7 +27,8 @@ struct results {
 /// Every contender of every cell, the bursts, then the targets, then the timers with theirs.
 void print_tables(const results& all, const suite& s, const circumstances& c);
 
-/// Replaces what stands between the two marks of the bench page. False: no such file, or no marks.
+/// Replaces what stands between the marks of the bench page: the queues' tables, or the timers', or both, as they have been
+/// measured. False: no such file, or no marks.
 [[nodiscard]] bool write_page(const std::string& path, const results& all, const suite& s,
                               const circumstances& c);
 

@@ -131,9 +131,9 @@ std::string table(const results& all, const page_table& page) {
 const char* name_of(timer_figure f) { return column_of(f).name; }
 
 std::string timer_tables(const results& all, const suite& s) {
-  if (all.timers.empty()) return {};
   std::string out =
-      "\n### Timers\n\nTargets: times better than the best of the rivals (quartiles), or what ours needs.\n";
+      "\n### Targets of the timers\n\nTimes better than the best of the rivals (quartiles), or what ours "
+      "needs.\n";
   auto to = std::back_inserter(out);
   out += "\n| figure | ours | best rival | its | ratio | target | |\n|---|---|---|---|---|---|---|\n";
   for (const timer_verdict& v : verdicts(all, s)) {
@@ -147,7 +147,7 @@ std::string timer_tables(const results& all, const suite& s) {
     }
     fmt::format_to(to, " {} | {} |\n", goal_of(v), outcome_of(v));
   }
-  out += "\nMedians of the rounds, and how many times better ours is.\n";
+  out += "\n### Timers\n\nMedians of the rounds, and how many times better ours is.\n";
   for (const page_table& t : page_tables()) out += table(all, t);
   return out;
 }
