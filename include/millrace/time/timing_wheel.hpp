@@ -14,7 +14,7 @@
 //               std::logic_error from an advance or a drain inside a handler; otherwise what the allocator, a payload's
 //               constructor or a handler throws. In all cases nothing else is lost: after a handler has thrown, the
 //               next advance goes on with the timer after it.
-// Memory      : 32 bytes a timer and its payload, 30 KiB for the wheel; allocated for 64, 128, 256, ... timers more, and
+// Memory      : 32 bytes a timer and its payload, 32 KiB for the wheel; allocated for 64, 128, 256, ... timers more, and
 //               kept until the wheel is destroyed. Periods take 8 bytes for each timer of such a block.
 // Cost        : see benchmarks/README.md. An advance at which nothing happens is a comparison, however far it goes.
 // Source      : G. Varghese, A. Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. Slots half as wide as the level

@@ -9,7 +9,6 @@
 // and 5.2.4.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -56,11 +55,9 @@ class run_merger {
 
   /// Lets go of an entry.
   void remove(index i) noexcept {
-    const auto few_end = few_ + few_size_;
-    const auto found = std::find_if(few_, few_end, [i](const key& k) { return k.who == i; });
-    if (found != few_end) {
-      std::copy(found + 1, few_end, found);
-      --few_size_;
+    for (unsigned at = 0; at < few_size_; ++at) {
+      if (few_[at].who != i) continue;
+      for (--few_size_; at < few_size_; ++at) few_[at] = few_[at + 1];
       return forget_one();
     }
     const timer_node& n = slab_[i];
