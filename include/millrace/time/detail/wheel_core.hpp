@@ -42,8 +42,7 @@ class wheel_core {
   }
   /// Gives an entry of the wheel another deadline.
   void move(index i, node& n, std::int64_t deadline) noexcept {
-    if (waiting_.holds(n) && waiting_.may_stay(n, deadline)) {
-      n.deadline = deadline;
+    if (waiting_.holds(n) && waiting_.stays(n, deadline)) {
       n.order = orders_++;
     } else {
       remove(i, n);

@@ -3,7 +3,8 @@
 // At level k a slot is 256^k ticks wide, and the slot of number s (its first tick is s * 256^k) is at s % 512: a level has
 // twice as many slots as one of the next level is worth. So while it is the turn of the slot before a wide one, all that
 // is in the wide one has room in the level below, and moves there bit by bit, a share with every tick. No tick moves a
-// whole slot. At the first tick of a slot of any level but the lowest, the slot is empty.
+// whole slot. At the first tick of a slot of any level but the lowest, the slot is empty, or has only a few entries: they
+// stay until the first of them is due, so that timers which are far from all others need no stop on the way.
 #pragma once
 
 #include <bit>
@@ -62,16 +63,14 @@ class wheel_levels {
     }
     const unsigned place = place_of(level, number);
     slot& s = slots_[place];
-    if (s.size++ == 0) {
-      occupied_[level].set(place % slot_count);
-      expect(level, number);
-    }
+    if (s.size++ == 0) occupied_[level].set(place % slot_count);
     n.place = static_cast<std::uint16_t>(place);
     index& first = s.first[i % lanes];
     n.previous = node::none;
     n.next = first;
     if (first != node::none) slab_[first].previous = i;
     first = i;
+    if (s.size <= few + 1) expect(level, number);  // occupied, or due earlier, or few no more
   }
   void remove(index i, const node& n) noexcept {
     slot& s = slots_[n.place];
@@ -79,16 +78,22 @@ class wheel_levels {
     if (n.next != node::none) slab_[n.next].previous = n.previous;
     if (--s.size == 0) occupied_[n.place / slot_count].clear(n.place % slot_count);
   }
-  /// Whether an entry with this deadline could stay in the slot of that one. Then it will be put again when the slot's turn
-  /// comes, if that is too early.
-  [[nodiscard]] bool may_stay(const node& n, std::int64_t deadline) const noexcept {
-    if (deadline >= n.deadline && deadline > Ticks::time_of(now_))
-      return true;  // the usual case, told quickly
+  /// Gives an entry this deadline if it can stay in its slot with it. Then it will be put again when the slot's turn comes, if
+  /// that is too early.
+  [[nodiscard]] bool stays(node& n, std::int64_t deadline) noexcept {
+    if (deadline >= n.deadline && deadline > Ticks::time_of(now_)) {  // the usual case, told quickly
+      n.deadline = deadline;
+      return true;
+    }
     const unsigned level = n.place / slot_count;
     const std::uint64_t here = number_at(level, now_);
-    const std::uint64_t start = start_of(level, here + (n.place - here) % slot_count);
+    const std::uint64_t number = here + (n.place - here) % slot_count;
+    const std::uint64_t start = start_of(level, number);
     // why: an advance may have ended in the middle of this tick's own slot, and what has passed comes with the next
-    return start > now_ ? tick_for(deadline) >= start : Ticks::from(deadline) > now_;
+    if (start > now_ ? tick_for(deadline) < start : Ticks::from(deadline) <= now_) return false;
+    n.deadline = deadline;
+    expect(level, number);
+    return true;
   }
 
   /// Goes to `target` at once if there is nothing to do on the way. False: there may be.
@@ -103,28 +108,26 @@ class wheel_levels {
     return stop_ < target ? stop_ : target;
   }
   /// Goes to `next`, which must be the next stop, and takes out of the wider slots what has to be nearer then: all of a
-  /// slot that begins there, and of one that begins later its share of the time until then. An entry is a step, and none
-  /// is made when `left` has come to 0: false then, and `next` has not been reached.
+  /// slot that begins there, of one that begins later its share of the time until then, and a few if one of them is due. An
+  /// entry is a step, and none is made when `left` has come to 0: false then, and `next` has not been reached.
   [[nodiscard]] bool go_to(std::uint64_t next, std::size_t& left, std::size_t& moved) noexcept {
     const std::uint64_t from = now_;
     now_ = next - 1;  // until then there is no stop
     // why the highest first: what comes out of a level may have to leave the next one, too
     for (unsigned level = levels - 1; level > 0; --level) {
-      const std::uint64_t number = number_at(level, now_) + 1;
-      slot& s = slots_[place_of(level, number)];
-      if (s.size == 0) continue;
-      const std::uint64_t start = start_of(level, number);
-      const std::uint64_t opens = opening_of(level, number);
-      const std::uint64_t since = from > opens ? from : opens;
-      const std::uint64_t span = start - since;
-      for (std::uint64_t n = (s.size * (next - since) + span - 1) / span; n > 0; --n) {
-        if (left == 0) return false;
-        --left;
-        const index i = s.one_of(s.size);
-        node& one = slab_[i];
-        remove(i, one);
-        put(i, one);
-        ++moved;
+      const std::uint64_t here = number_at(level, now_);
+      for (const std::uint64_t number : {here, here + 1}) {
+        slot& s = slots_[place_of(level, number)];
+        if (s.size == 0) continue;
+        for (std::uint64_t n = share_of(level, number, from, next); n > 0; --n) {
+          if (left == 0) return false;
+          --left;
+          const index i = s.one_of(s.size);
+          node& one = slab_[i];
+          remove(i, one);
+          put(i, one);
+          ++moved;
+        }
       }
     }
     now_ = next;
@@ -176,9 +179,10 @@ class wheel_levels {
   [[nodiscard]] std::optional<std::uint64_t> next_wakeup() const noexcept {
     std::optional<std::uint64_t> found;
     for (unsigned level = 0; level < levels; ++level) {
-      if (!occupied_[level].any()) continue;
-      const std::uint64_t at = wakeup_for(level, next_occupied(level, number_at(level, now_)));
-      if (!found || at < *found) found = at;
+      first_slots(level, [&](std::uint64_t number) {
+        const std::uint64_t at = wakeup_for(level, number);
+        if (!found || at < *found) found = at;
+      });
     }
     return found;
   }
@@ -189,6 +193,8 @@ class wheel_levels {
   static constexpr unsigned bits = 8;
   static constexpr unsigned slot_count = occupancy::size;
   static constexpr unsigned all_slots = levels * slot_count;
+  /// So many may stay in a slot that has begun.
+  static constexpr std::uint32_t few = 4;
   /// Who sleeps is woken before more than this have to be brought nearer at once.
   static constexpr std::uint64_t crowd = 64;
 
@@ -227,18 +233,57 @@ class wheel_levels {
            (occupied_[level].first_from(static_cast<unsigned>(number % slot_count)) - number) % slot_count;
   }
 
+  /// f(number) for the slots of a level that decide when there is something to do next: the first occupied one, and if it
+  /// has but a few entries the one after it, which may have to be emptied meanwhile.
+  template <class F>
+  void first_slots(unsigned level, F f) const noexcept {
+    if (!occupied_[level].any()) return;
+    const std::uint64_t number = next_occupied(level, number_at(level, now_));
+    f(number);
+    if (has_few(level, number) && slots_[place_of(level, number + 1)].size > few) f(number + 1);
+  }
+  [[nodiscard]] bool has_few(unsigned level, std::uint64_t number) const noexcept {
+    return level > 0 && slots_[place_of(level, number)].size <= few;
+  }
+  /// When a few entries leave their slot: with the first one's tick, or with the slot's last.
+  [[nodiscard]] std::uint64_t leave_at(unsigned level, std::uint64_t number) const noexcept {
+    std::uint64_t at = start_of(level, number + 1) - 1;
+    for (const index first : slots_[place_of(level, number)].first) {
+      for (index i = first; i != node::none; i = slab_[i].next) {
+        const std::uint64_t comes = tick_for(slab_[i].deadline);
+        if (comes < at) at = comes;
+      }
+    }
+    return at;
+  }
+  /// How many of a slot's entries have to leave it between two times.
+  [[nodiscard]] std::uint64_t share_of(unsigned level, std::uint64_t number, std::uint64_t from,
+                                       std::uint64_t to) const noexcept {
+    if (has_few(level, number))
+      return leave_at(level, number) <= to ? slots_[place_of(level, number)].size : 0;
+    const std::uint64_t start = start_of(level, number);
+    const std::uint64_t opens = opening_of(level, number);
+    const std::uint64_t since = from > opens ? from : opens;
+    const std::uint64_t span = start - since;
+    return (slots_[place_of(level, number)].size * (to - since) + span - 1) / span;
+  }
+
   /// There is something in that slot.
-  void expect(unsigned level, std::uint64_t number) noexcept {
-    if (start_of(level, number) < stop_) stop_ = start_of(level, number);
-    if (opening_of(level, number) < work_) work_ = opening_of(level, number);
+  MILLRACE_NOINLINE void expect(unsigned level, std::uint64_t number) noexcept {
+    const bool are_few = has_few(level, number);
+    const std::uint64_t stop = are_few ? leave_at(level, number) : start_of(level, number);
+    const std::uint64_t work = are_few ? stop : opening_of(level, number);
+    if (stop < stop_) stop_ = stop;
+    if (work < work_) work_ = work;
   }
   void look_ahead() noexcept {
     stop_ = work_ = never;
     for (unsigned level = 0; level < levels; ++level) {
-      if (occupied_[level].any()) expect(level, next_occupied(level, number_at(level, now_)));
+      first_slots(level, [&](std::uint64_t number) { expect(level, number); });
     }
   }
   [[nodiscard]] std::uint64_t wakeup_for(unsigned level, std::uint64_t number) const noexcept {
+    if (has_few(level, number)) return leave_at(level, number);
     const std::uint64_t start = start_of(level, number);
     const std::uint64_t size = slots_[place_of(level, number)].size;
     if (level == 0 || size <= crowd) return start;
@@ -250,7 +295,7 @@ class wheel_levels {
 
   Slab& slab_;
   std::uint64_t now_;
-  std::uint64_t stop_ = never;  // no occupied slot begins before it, or it has passed
+  std::uint64_t stop_ = never;  // no occupied slot begins before it, nor do a few leave one, or it has passed
   std::uint64_t work_ = never;  // nor is any to be emptied before
   occupancy occupied_[levels];
   slot slots_[all_slots];
