@@ -233,7 +233,8 @@ class timing_wheel {
   }
 
   /// When to call advance next, for a host that sleeps until then; nothing: there is nothing to wait for. Never later
-  /// than the next timer. It may be earlier, when there is much to bring nearer, or when timers have been moved.
+  /// than the next timer. It may be earlier, when there is much to bring nearer, or when timers have been moved. A few timers
+  /// far from all others cost a wake each.
   [[nodiscard]] std::optional<time_point> next_wakeup() const noexcept {
     return time_of(wheel_.next_wakeup());
   }
