@@ -72,9 +72,15 @@ std::string burst_verdict(const std::vector<burst_series>& bursts, const suite& 
   return {};
 }
 
-std::string heading(const circumstances& c) {
+std::string heading(const circumstances& c, std::size_t rounds) {
   return fmt::format("{}; {}; {}{}.\n`{}`: {} rounds.\n", c.machine, c.compiler, c.date, others(c), c.command,
-                     c.rounds);
+                     rounds);
+}
+
+std::size_t rounds_of(const timer_series& t) {
+  std::size_t most = 0;
+  for (const std::vector<double>& samples : t.figures) most = std::max(most, samples.size());
+  return most;
 }
 
 std::string queue_tables(const results& all, const suite& s) {
@@ -238,9 +244,12 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
 bool write_page(const std::string& path, const results& all, const suite& s, const circumstances& c) {
   std::ifstream in(path);
   std::string text{std::istreambuf_iterator<char>(in), {}};
-  const std::string above = heading(c);
-  if (!all.contests.empty() && !put_between_marks(text, "queues", above + queue_tables(all, s))) return false;
-  if (!all.timers.empty() && !put_between_marks(text, "timers", above + timer_tables(all, s))) return false;
+  const bool queues = !all.contests.empty() || !all.bursts.empty();
+  if (queues && !put_between_marks(text, "queues", heading(c, c.rounds) + queue_tables(all, s))) return false;
+  if (!all.timers.empty() &&
+      !put_between_marks(text, "timers", heading(c, rounds_of(all.timers.front())) + timer_tables(all, s))) {
+    return false;
+  }
   std::ofstream out(path);
   out << text;
   return out.good();
