@@ -217,5 +217,5 @@ int main(int argc, char** argv) {
           world<destroyed>("destroyed, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
           world<cancelled>("cancelled, random", {.preemptions = 2, .stale_reads = 3, .executions = 30000}),
       },
-      {"queue/detail/awaiting.hpp", "core/detail/gate.hpp"});
+      {"core/detail/awaiter.hpp", "core/detail/gate.hpp"});
 }

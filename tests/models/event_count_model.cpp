@@ -54,6 +54,29 @@ struct hand_over : tokens {
   }
 };
 
+/// A flag set by a plain store and a light fence: the sleepers pay.
+template <int Sleepers>
+struct light_notifier {
+  static constexpr int threads = 1 + Sleepers;
+  explore::atomic<bool> set{false};
+  event_count events{true};
+  void thread(int i) {
+    if (i == 0) {
+      set.store(true, relaxed);
+      explore::sync::light_fence();
+      if (events.waiters_approx() != 0) events.notify_all();
+      return;
+    }
+    event_count::waiter me;
+    while (!set.load(relaxed)) {
+      events.prepare_wait(me);
+      if (set.load(relaxed)) return events.cancel_wait(me);
+      events.wait(me);
+    }
+  }
+  void finish() { explore::check(events.waiters_approx() == 0, "nobody is left in line"); }
+};
+
 /// Who wakes up sees what the notifier wrote before, without any other synchronization.
 struct publication {
   static constexpr int threads = 2;
@@ -168,6 +191,7 @@ int main(int argc, char** argv) {
                          world<hand_over<1, 1>>("one to one", {.preemptions = 4, .stale_reads = 3}),
                          world<hand_over<1, 2>>("one to two", {.preemptions = 2, .stale_reads = 2}),
                          world<hand_over<2, 2>>("two to two", {.preemptions = 2, .stale_reads = 1}),
+                         world<light_notifier<2>>("light notifier", {.preemptions = 2, .stale_reads = 3}),
                          world<publication>("publication", {.preemptions = 4, .stale_reads = 3}),
                          world<notify_all<false>>("notify all", {.preemptions = 3, .stale_reads = 2}),
                          world<notify_all<true>>("notify each", {.preemptions = 3, .stale_reads = 2}),

@@ -12,7 +12,8 @@
 // Order       : waiters are woken first come, first served; who only watches hears of it before them and takes it from
 //               nobody. What a thread wrote before `notify_*` is visible to
 //               the thread that it wakes. The condition must have been made true by a read-modify-write, or be
-//               followed by a full barrier: otherwise notify's look for waiters may pass ahead of it.
+//               followed by a full barrier, or, where the sleepers pay, by a light one: otherwise notify's look for
+//               waiters may pass ahead of it.
 // Progress    : `notify_*` with nobody waiting is wait-free: one load, no lock, no system call. With somebody
 //               waiting, all operations are blocking: a mutex is held for a few instructions.
 // Errors      : destroying an event count that still has waiters, or a waiter that is prepared, is a contract
@@ -99,6 +100,11 @@ class basic_event_count {
   };
 
   basic_event_count() noexcept = default;
+  /// With true a heavy fence stands behind every announcement. Then who makes the condition true with a plain store may
+  /// pay just a light one: store, light_fence(), waiters_approx(), and a notify only if that is not 0.
+  explicit basic_event_count(bool sleepers_pay) noexcept : sleepers_pay_(sleepers_pay) {
+    if (sleepers_pay) Sync::prepare_fences();
+  }
   basic_event_count(const basic_event_count&) = delete;
   basic_event_count& operator=(const basic_event_count&) = delete;
   ~basic_event_count() { assert(first_ == nullptr && "event_count: destroyed while somebody waits on it"); }
@@ -200,7 +206,11 @@ class basic_event_count {
     // threads at least one sees what the other wrote.
     count_.fetch_add(1, std::memory_order_relaxed);
     mutex_.unlock();
-    Sync::fence_after_rmw();
+    if (sleepers_pay_) {
+      Sync::heavy_fence();
+    } else {
+      Sync::fence_after_rmw();
+    }
   }
 
   /// False: nobody was there.
@@ -244,6 +254,7 @@ class basic_event_count {
   }
 
   typename Sync::template atomic<std::uint32_t> count_{0};
+  const bool sleepers_pay_ = false;
   typename detail::mutex_of<Sync>::type mutex_;
   place* first_ = nullptr;  // \ guarded by mutex_
   place* last_ = nullptr;   // /

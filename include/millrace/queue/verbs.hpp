@@ -31,13 +31,13 @@
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/inline_executor.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/detail/awaiting.hpp"
 #include "millrace/queue/detail/ends.hpp"
 #include "millrace/queue/detail/lane.hpp"
 #include "millrace/queue/detail/readiness.hpp"
-#include "millrace/queue/detail/waiting.hpp"
 
 namespace millrace {
 inline namespace v0 {

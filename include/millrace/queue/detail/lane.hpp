@@ -9,11 +9,11 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
 #include "millrace/queue/detail/level_watch.hpp"
-#include "millrace/queue/detail/waiting.hpp"
 #include "millrace/queue/overflow.hpp"
 
 namespace millrace {

@@ -1,4 +1,4 @@
-// How a verb of a channel waits, written once for push and pop: try, spin a little, sleep.
+// How a verb waits for the other side, written once for all: try, spin a little, sleep.
 #pragma once
 
 #include <atomic>
