@@ -923,6 +923,8 @@ struct arena {
 /// The seam, see millrace/core/sync.hpp.
 struct sync {
   template <class T>
+  using allocator = arena<T>;
+  template <class T>
   using atomic = explore::atomic<T>;
   using atomic_pair = explore::atomic_pair;
   using mutex = explore::mutex;
@@ -944,6 +946,7 @@ struct sync {
   };
 
   static void pause(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
+  static void yield(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
   static void prefetch_to_write(const void*) {}
   static void fence_after_rmw(EXPLORE_HERE) { detail::now().fence({file, line, "fence"}); }
   static void prepare_fences() {}

@@ -7,6 +7,7 @@
 //   atomic_pair         two adjacent 64-bit words, read apart and exchanged together
 //   mutex               lock(), unlock(); cold paths only; may be left out, and is std::mutex then
 //   pause()             a breath inside a spin
+//   yield()             lets another thread run on this processor, if one wants to
 //   prefetch_to_write(p) asks for the cache line at p, to write to it soon; never faults
 //   fence_after_rmw()   a full barrier, given that the caller's last write was a read-modify-write
 //   light_fence()       together with a heavy_fence() of another thread, each is a full barrier; two light ones
@@ -167,6 +168,14 @@ struct std_sync {
     asm volatile("isb" ::: "memory");
 #elif defined(_MSC_VER) && defined(_M_X64)
     _mm_pause();
+#endif
+  }
+
+  static void yield() noexcept {
+#if defined(__linux__)
+    ::sched_yield();
+#else
+    std::this_thread::yield();
 #endif
   }
 

@@ -43,7 +43,7 @@
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
-#include "millrace/queue/detail/arguments.hpp"
+#include "millrace/core/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
 #include "millrace/queue/options.hpp"
 

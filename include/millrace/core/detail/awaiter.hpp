@@ -31,6 +31,7 @@ namespace detail {
 ///   line()       the event count to wait on
 ///   try_now()    a try with all that belongs to it; true: done
 ///   attempt()    likewise, but tells nobody; tell(), a callable that outlives the operation, does that afterwards
+///   tell_of_waiting()  a callable as well, for an attempt that has come to nothing and still done something; may be missing
 ///   cancel()     the answer is that it was cancelled
 ///   answer()     for the coroutine; abandon() instead if it does not live to hear it
 template <class Sync, class Operation, class Executor, class Stop>
@@ -98,7 +99,13 @@ class [[nodiscard]] awaiter : private basic_event_count<Sync>::place {
   bool stay() {
     operation_.line().enter(*this);
     if (!attempt() && !stopped()) {
-      mutex_.unlock();
+      if constexpr (requires { operation_.tell_of_waiting(); }) {
+        auto tell = operation_.tell_of_waiting();
+        mutex_.unlock();
+        tell();
+      } else {
+        mutex_.unlock();
+      }
       return true;
     }
     resolve_and_leave();

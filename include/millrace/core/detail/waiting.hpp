@@ -20,6 +20,7 @@ namespace detail {
 
 struct no_limit {
   void start() noexcept {}
+  [[nodiscard]] bool passed() const noexcept { return false; }
   template <class Events>
   bool sleep(Events& events, typename Events::waiter& me) noexcept {
     events.wait(me);
@@ -33,6 +34,7 @@ struct limit_at {
   typename Clock::time_point deadline;
 
   void start() noexcept {}
+  [[nodiscard]] bool passed() const noexcept { return clock.now() >= deadline; }
   template <class Events>
   bool sleep(Events& events, typename Events::waiter& me) noexcept {
     return events.template wait_until<Clock>(me, deadline, clock);
@@ -70,17 +72,25 @@ class alignas(hot_separation) waiting_room {
  public:
   basic_event_count<Sync> events;
 
+  waiting_room() noexcept = default;
+  /// See event_count.hpp.
+  explicit waiting_room(bool sleepers_pay) noexcept : events(sleepers_pay) {}
+
   /// Repeats `attempt` until it answers something else than `blocked`, asleep in between; timeout: the limit
   /// passed first.
   template <class Limit, class Attempt>
   outcome await(outcome blocked, Limit& limit, Attempt attempt) {
-    outcome result = spin(blocked, attempt);
-    if (result != blocked) return result;
+    const outcome result = spin(blocked, attempt);
+    return result != blocked ? result : sleep(blocked, limit, attempt);
+  }
+  /// Likewise, without a spin.
+  template <class Limit, class Attempt>
+  outcome sleep(outcome blocked, Limit& limit, Attempt attempt) {
     typename basic_event_count<Sync>::waiter me;
     for (;;) {
       events.prepare_wait(me);
       on_exception back_out([&] { events.cancel_wait(me); });
-      result = attempt();
+      outcome result = attempt();
       back_out.dismiss();
       if (result != blocked) {
         events.cancel_wait(me);
@@ -93,11 +103,10 @@ class alignas(hot_separation) waiting_room {
     }
   }
 
- private:
-  // Spins: about twice as long as it has paid off lately (as the adaptive mutexes of C libraries do), some 2 to
-  // 20 us at the most, which is what sleeping and waking cost.
+  /// Likewise, with no sleep: about twice as long as it has paid off lately (as the adaptive mutexes of C libraries do),
+  /// some 2 to 20 us at the most, which is what sleeping and waking cost.
   template <class Attempt>
-  outcome spin(outcome blocked, Attempt& attempt) {
+  outcome spin(outcome blocked, Attempt&& attempt) {
     if (!spinning_helps_) return blocked;
     const std::uint32_t usual =
         usual_spins_.load(std::memory_order_relaxed);  // a guess, whoever wrote it last
@@ -113,6 +122,8 @@ class alignas(hot_separation) waiting_room {
     adapt(usual, 0);
     return blocked;
   }
+
+ private:
   void adapt(std::uint32_t usual, std::uint32_t spins) noexcept {
     const auto step = (static_cast<std::int32_t>(spins) - static_cast<std::int32_t>(usual)) / 8;
     const auto next = static_cast<std::uint32_t>(static_cast<std::int32_t>(usual) + step);

@@ -1,4 +1,4 @@
-// What a push may do with its arguments once it has constructed a value from them and then cannot keep its place.
+// What a push may do with its arguments once it has made a value from them and then cannot keep its place.
 #pragma once
 
 #include <memory>

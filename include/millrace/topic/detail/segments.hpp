@@ -1,0 +1,258 @@
+// The storage of a topic's log: segments of slots, numbered along the log, used again when nobody needs them any more.
+//
+// What tells a segment's life apart from its next one is never freed while the log lives, so whoever comes late to it
+// finds another number, and nothing worse. The slots behind it are given back when a log shrinks.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/pages.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+// why here: a model check brings storage of its own, in which every touch after the end is seen
+template <class Sync, class T>
+struct allocator_of {
+  using type = page_allocator<T>;
+};
+template <class Sync, class T>
+  requires requires { typename Sync::template allocator<T>; }
+struct allocator_of<Sync, T> {
+  using type = typename Sync::template allocator<T>;
+};
+
+/// life: [ number : 40 | holds : 20 | phase : 4 ]
+struct segment_life {
+  enum phases : std::uint64_t {
+    bare,       // no slots
+    free,       // nobody needs it
+    preparing,  // one thread has it
+    live,       // in the log
+  };
+  static constexpr std::uint64_t one_hold = 16;
+  static constexpr std::uint64_t most_holds = (std::uint64_t{1} << 20) - 1;
+
+  std::uint64_t word;
+  static constexpr segment_life of(std::uint64_t number, phases phase) noexcept {
+    return {number << 24 | phase};
+  }
+  [[nodiscard]] std::uint64_t number() const noexcept { return word >> 24; }
+  [[nodiscard]] std::uint64_t holds() const noexcept { return word >> 4 & most_holds; }
+  [[nodiscard]] phases phase() const noexcept { return static_cast<phases>(word & 15); }
+};
+
+/// Which segment has which number. word: [ number : 48 | index : 16 ]
+struct segment_name {
+  static constexpr std::uint64_t none = 0xFFFF;    // as an index: nothing follows yet
+  static constexpr std::uint64_t closed = 0xFFFE;  // nothing ever will
+
+  std::uint64_t word;
+  static constexpr segment_name of(std::uint64_t number, std::uint64_t index) noexcept {
+    return {number << 16 | index};
+  }
+  [[nodiscard]] std::uint64_t number() const noexcept { return word >> 16; }
+  [[nodiscard]] std::uint64_t index() const noexcept { return word & 0xFFFF; }
+};
+
+template <class Sync, class Slot>
+struct alignas(hot_separation) segment {
+  template <class U>
+  using atomic = typename Sync::template atomic<U>;
+
+  atomic<std::uint64_t> life{segment_life::of(0, segment_life::bare).word};
+  // What follows it: [ own number + 1 | index ], or [ own number | none ], or [ own number | closed ].
+  atomic<std::uint64_t> next{0};
+  atomic<std::int64_t> opened{0};  // when it became part of the log, in ticks of the topic's clock
+  Slot* slots = nullptr;           // \ written while it is prepared
+  std::int64_t* stamps = nullptr;  // /  of each message, if the topic takes them
+  std::uint64_t index = 0;         // its own, in the table
+  atomic<std::uint64_t> claims{~std::uint64_t{0}};  // see multi_log.hpp
+
+  [[nodiscard]] segment_life lives(std::memory_order order) const noexcept { return {life.load(order)}; }
+};
+
+/// All segments of a log, by index. Grows; lock-free.
+template <class Sync, class Slot>
+class segment_table {
+  template <class U>
+  using atomic = typename Sync::template atomic<U>;
+  using life = segment_life;
+
+ public:
+  using segment_type = segment<Sync, Slot>;
+  static constexpr std::uint64_t most = 65'532;
+
+  /// `size` slots each, a power of two.
+  segment_table(std::size_t size, bool with_stamps) noexcept : size_(size), with_stamps_(with_stamps) {}
+  segment_table(const segment_table&) = delete;
+  segment_table& operator=(const segment_table&) = delete;
+  /// What lay in the slots has been destroyed.
+  ~segment_table() {
+    for (std::size_t b = 0; b < blocks; ++b) {
+      segment_type* const block = blocks_[b].load(std::memory_order_relaxed);
+      if (block == nullptr) break;
+      for (std::size_t i = 0; i < first << b; ++i) strip(block[i]);
+      drop_block(block, b);
+    }
+  }
+
+  [[nodiscard]] segment_type& at(std::uint64_t index) const noexcept {
+    const std::uint64_t i = index + first;
+    const auto b = static_cast<std::size_t>(std::bit_width(i)) - std::size_t(std::bit_width(first));
+    return blocks_[b].load(std::memory_order_acquire)[i - (first << b)];  // (2) pairs with (1)
+  }
+
+  /// f(segment&) for all there are, until it is true of one: that one, or nullptr.
+  template <class F>
+  segment_type* find_if(F f) const {
+    for (std::size_t b = 0; b < blocks; ++b) {
+      segment_type* const block = blocks_[b].load(std::memory_order_acquire);  // (2)
+      if (block == nullptr) return nullptr;
+      for (std::size_t i = 0; i < first << b; ++i) {
+        if (f(block[i])) return block + i;
+      }
+    }
+    return nullptr;
+  }
+
+  /// One that nobody has, for the caller alone, and with slots: the one that has been free for longest, because its
+  /// lines are the coldest in the readers' caches. Throws std::bad_alloc; nothing is lost then.
+  [[nodiscard]] segment_type& take(std::uint64_t number) {
+    for (;;) {
+      segment_type* best = nullptr;
+      life was{};
+      find_if([&](segment_type& s) {
+        const life l = s.lives(std::memory_order_relaxed);
+        const bool better = best == nullptr || (l.phase() == life::free) > (was.phase() == life::free) ||
+                            (l.phase() == was.phase() && l.number() < was.number());
+        if ((l.phase() == life::free || l.phase() == life::bare) && better) {
+          best = &s;
+          was = l;
+        }
+        return false;
+      });
+      if (best == nullptr) {
+        grow();
+        continue;
+      }
+      // (3) acquire; pairs with (4): what lay in it is gone
+      if (best->life.compare_exchange_strong(was.word, life::of(number, life::preparing).word,
+                                             std::memory_order_acquire, std::memory_order_relaxed)) {
+        if (best->slots == nullptr) furnish(*best, was.number());
+        return *best;
+      }
+    }
+  }
+  /// The caller has it alone.
+  void give_back(segment_type& s, std::uint64_t number) noexcept {
+    s.life.store(life::of(number, life::free).word, std::memory_order_release);  // (4)
+  }
+
+  /// Frees the slots of all but `spare` of those that nobody has.
+  void shrink(std::size_t spare) noexcept {
+    find_if([&](segment_type& s) {
+      life l = s.lives(std::memory_order_relaxed);
+      if (l.phase() != life::free || spare-- > 0) return false;
+      spare = 0;
+      if (s.life.compare_exchange_strong(l.word, life::of(l.number(), life::preparing).word,
+                                         std::memory_order_acquire, std::memory_order_relaxed)) {  // (3)
+        strip(s);
+        s.life.store(life::of(l.number(), life::bare).word, std::memory_order_release);  // (4)
+      }
+      return false;
+    });
+  }
+
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    std::size_t sum = 0;
+    find_if([&](const segment_type& s) {
+      sum += sizeof s;
+      if (s.lives(std::memory_order_relaxed).phase() != life::bare) sum += segment_bytes();
+      return false;
+    });
+    return sum;
+  }
+  [[nodiscard]] std::size_t segment_bytes() const noexcept {
+    return size_ * (sizeof(Slot) + (with_stamps_ ? sizeof(std::int64_t) : 0));
+  }
+
+ private:
+  static constexpr std::uint64_t first =
+      4;  // segments of the first block; each one has twice as many as the one before
+  static constexpr std::size_t blocks = 14;
+  using slot_allocator = typename allocator_of<Sync, Slot>::type;
+  using stamp_allocator = typename allocator_of<Sync, std::int64_t>::type;
+  using block_allocator = typename allocator_of<Sync, segment_type>::type;
+
+  void furnish(segment_type& s, std::uint64_t was) {
+    struct undo {
+      segment_type* s;
+      std::uint64_t was;
+      ~undo() {
+        if (s != nullptr) s->life.store(life::of(was, life::bare).word, std::memory_order_release);
+      }
+    } on_failure{&s, was};
+    Slot* const slots = slot_allocator().allocate(size_);
+    if (with_stamps_) {
+      struct give_back {
+        Slot* slots;
+        std::size_t size;
+        ~give_back() {
+          if (slots != nullptr) slot_allocator().deallocate(slots, size);
+        }
+      } slots_too{slots, size_};
+      s.stamps = stamp_allocator().allocate(size_);
+      slots_too.slots = nullptr;
+    }
+    std::uninitialized_default_construct_n(slots, size_);
+    s.slots = slots;
+    on_failure.s = nullptr;
+  }
+  void strip(segment_type& s) noexcept {
+    if (s.slots == nullptr) return;
+    std::destroy_n(s.slots, size_);
+    slot_allocator().deallocate(std::exchange(s.slots, nullptr), size_);
+    if (with_stamps_) stamp_allocator().deallocate(std::exchange(s.stamps, nullptr), size_);
+  }
+
+  void grow() {
+    std::size_t b = 0;
+    while (b < blocks && blocks_[b].load(std::memory_order_relaxed) != nullptr) ++b;
+    if (b == blocks)
+      fail<std::length_error>(
+          "topic: readers and publishers hold more than 65,532 segments; wants larger ones");
+    segment_type* const block = block_allocator().allocate(first << b);
+    for (std::size_t i = 0; i < first << b; ++i) {
+      ::new (static_cast<void*>(block + i)) segment_type;
+      block[i].index = (first << b) - first + i;
+    }
+    segment_type* there = nullptr;
+    if (!blocks_[b].compare_exchange_strong(there, block, std::memory_order_release,  // (1)
+                                            std::memory_order_relaxed)) {
+      drop_block(block, b);
+    }
+  }
+  static void drop_block(segment_type* block, std::size_t b) noexcept {
+    std::destroy_n(block, first << b);
+    block_allocator().deallocate(block, first << b);
+  }
+
+  const std::size_t size_;
+  const bool with_stamps_;
+  atomic<segment_type*> blocks_[blocks]{};
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

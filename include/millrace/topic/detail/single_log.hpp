@@ -1,0 +1,175 @@
+// A topic's log with one publisher at a time: a message is there once the tail is behind it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/waiting.hpp"
+#include "millrace/core/outcome.hpp"
+#include "millrace/topic/detail/log_core.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+template <class T>
+struct plain_slot {
+  [[nodiscard]] T* value() noexcept { return std::launder(reinterpret_cast<T*>(bytes)); }
+  alignas(T) std::byte bytes[sizeof(T)];
+};
+
+template <class T, clock Clock, class Sync>
+class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Clock, Sync> {
+  using core = log_core<single_log, plain_slot<T>, Clock, Sync>;
+  template <class U>
+  using atomic = typename core::template atomic<U>;
+  using life = segment_life;
+  using name = segment_name;
+
+ public:
+  using typename core::segment_type;
+  static constexpr bool many = false;
+
+  single_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
+      : core(capacity, options, clock), last_(core::find(0)), end_(core::size_) {}
+  ~single_log() {
+    this->table_.find_if([&](segment_type& s) {
+      if (s.lives(std::memory_order_relaxed).phase() == life::live) clear(s);
+      return false;
+    });
+  }
+
+  /// Publishes T(args...): ok, full or closed. An exception leaves no trace.
+  template <class... Args>
+  MILLRACE_INLINE outcome offer(Args&&... args) {
+    const std::uint64_t at = tail_.load(std::memory_order_relaxed);
+    if (at >= this->limit_.load(std::memory_order_relaxed) || at == end_) [[unlikely]] {
+      if (const outcome o = prepare(at); o != outcome::ok) return o;
+    }
+    if (!claim(at, at + 1)) [[unlikely]]
+      return outcome::closed;
+    if constexpr (std::is_nothrow_constructible_v<T, Args...>) {
+      put(at, std::forward<Args>(args)...);
+    } else {
+      on_exception undo([&] { withdraw(at); });
+      put(at, std::forward<Args>(args)...);
+      undo.dismiss();
+    }
+    tail_.store(at + 1, std::memory_order_release);  // (1) pairs with (2)
+    this->tell_published();
+    return outcome::ok;
+  }
+
+  /// As many of the n values at `from` as there is room for, seen all at once or a segment at a time.
+  template <class Iterator>
+  outcome offer_n(Iterator& from, std::size_t n, std::size_t& done) {
+    while (done < n) {
+      const std::uint64_t at = tail_.load(std::memory_order_relaxed);
+      if (at >= this->limit_.load(std::memory_order_relaxed) || at == end_) {
+        if (const outcome o = prepare(at); o != outcome::ok) return o;
+      }
+      const std::uint64_t limit = this->limit_.load(std::memory_order_relaxed);
+      std::uint64_t to = limit < end_ ? limit : end_;
+      if (to - at > n - done) to = at + (n - done);
+      if (!claim(at, to)) return outcome::closed;
+      std::uint64_t next = at;
+      const auto publish = [&] {
+        if (next != to) claimed_.store(next, std::memory_order_relaxed);  // told by (1)
+        tail_.store(next, std::memory_order_release);                     // (1)
+        done += next - at;
+        this->tell_published();
+      };
+      on_exception part(publish);
+      for (; next != to; ++next, ++from) put(next, *from);
+      part.dismiss();
+      publish();
+    }
+    return outcome::ok;
+  }
+
+  void close() noexcept {
+    // (3) A publisher has claimed before this, and then the claim is seen, or sees this, and takes it back.
+    this->flags_.fetch_or(core::closing, std::memory_order_relaxed);
+    Sync::heavy_fence();
+    this->flags_.fetch_or(core::sealed, std::memory_order_release);  // (4) pairs with (5)
+    this->tell_all();
+  }
+
+  // --- for readers ---
+
+  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire); }  // (2)
+
+  /// Whether the stream ends at `offset`.
+  [[nodiscard]] bool ends_at(std::uint64_t offset) const noexcept {
+    if ((this->flags_.load(std::memory_order_acquire) & core::sealed) == 0) return false;  // (5)
+    // (6) acquire; pairs with (7): a claim that was taken back is of no message
+    const std::uint64_t claimed = claimed_.load(std::memory_order_acquire);
+    return claimed == offset && tail() == offset;
+  }
+
+  bool clear(segment_type& s) noexcept {
+    if constexpr (!std::is_trivially_destructible_v<T>) {
+      const std::uint64_t first = this->first_of(s.lives(std::memory_order_relaxed).number());
+      const std::uint64_t there = tail_.load(std::memory_order_acquire) - first;
+      for (std::uint64_t i = 0; i < this->size_ && i < there; ++i) std::destroy_at(s.slots[i].value());
+    }
+    return true;
+  }
+
+ private:
+  [[nodiscard]] MILLRACE_INLINE bool claim(std::uint64_t at, std::uint64_t to) noexcept {
+    claimed_.store(to, std::memory_order_relaxed);
+    Sync::light_fence();
+    if ((this->flags_.load(std::memory_order_relaxed) & core::closing) == 0) [[likely]]
+      return true;
+    withdraw(at);
+    return false;
+  }
+  MILLRACE_NOINLINE void withdraw(std::uint64_t at) noexcept {
+    claimed_.store(at, std::memory_order_release);  // (7)
+    this->tell_published();
+  }
+
+  template <class... Args>
+  MILLRACE_INLINE void put(std::uint64_t at, Args&&... args) {
+    const std::uint64_t i = at & (this->size_ - 1);
+    ::new (static_cast<void*>(last_->slots[i].bytes)) T(std::forward<Args>(args)...);
+    if (last_->stamps != nullptr) [[unlikely]]
+      last_->stamps[i] = this->now();
+  }
+
+  MILLRACE_NOINLINE outcome prepare(std::uint64_t at) {
+    if (this->is_closed()) return outcome::closed;
+    if (at >= this->refresh_limit()) return outcome::full;
+    if (at == end_) {
+      this->trim();
+      const std::uint64_t number = this->number_of(at);
+      segment_type& s = this->table_.take(number);
+      this->open(s, number, last_->opened.load(std::memory_order_relaxed));
+      s.life.store(life::of(number, life::live).word, std::memory_order_release);
+      last_->next.store(name::of(number, s.index).word, std::memory_order_release);
+      this->current_.store(name::of(number, s.index).word, std::memory_order_release);
+      last_ = &s;
+      end_ += this->size_;
+    }
+    return outcome::ok;
+  }
+
+  // The publisher's own:
+  alignas(hot_separation) segment_type* last_;
+  std::uint64_t end_;
+  // And these it writes:
+  alignas(hot_separation) atomic<std::uint64_t> tail_{0};
+  atomic<std::uint64_t> claimed_{0};
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

@@ -1,0 +1,455 @@
+// millrace/topic/subscription.hpp - one reader of a topic: a place of its own in the common log.
+//
+// Use it when : you have got one from topic::subscribe.
+// Use instead : `latest_value`, if only the newest message counts.
+// Threads     : one at a time for everything but position(), lag(), missed() and ended(), which any thread may ask for. It may
+//               be moved from thread to thread, and made and destroyed in any. Not while a verb, or a coroutine, waits in it.
+// Order       : that of the log, the same for all readers, without a gap but for what missed() counts and a filter leaves out.
+//               What was written before a publish is visible to the handler.
+// Progress    : try_next, poll and seek do not wait; lock-free, whatever other readers and publishers are suspended in: a
+//               message that its publisher does not finish is passed over. next and run sleep, by the wait strategy.
+// Errors      : empty, closed (the topic has been closed and everything has been read, or the reader was disconnected),
+//               timeout or cancelled, see core/outcome.hpp. A null pointer is any of these.
+// Exceptions  : what a handler or a filter throws; the reader stays at that message, and gets it again.
+// Memory      : a record of 128 bytes in the topic, used again by later readers; nothing for a message.
+// Cost        : 1 to 10 ns a message, and a store for each batch; with next(), a store for each message.
+// Source      : cursors on a shared log, as LMAX's Disruptor (M. Thompson et al., 2011) and Kafka (J. Kreps et al., 2011).
+// Checked by  : tests/topic/subscription_test.cpp, tests/topic/histories_test.cpp, tests/models/topic_models.cpp
+//
+// Example:
+//   auto live = log.subscribe();
+//   std::jthread counting([&](std::stop_token stop) {
+//     auto outcome = live.run(stop, [&](const line& l) { ++count[l.level]; });
+//   });
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <stdexcept>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/clock.hpp"
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/awaiter.hpp"
+#include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/stop_callback.hpp"
+#include "millrace/core/detail/waiting.hpp"
+#include "millrace/core/inline_executor.hpp"
+#include "millrace/core/outcome.hpp"
+#include "millrace/core/sync.hpp"
+#include "millrace/topic/detail/multi_log.hpp"
+#include "millrace/topic/detail/reading.hpp"
+#include "millrace/topic/detail/single_log.hpp"
+#include "millrace/topic/detail/strategy.hpp"
+#include "millrace/topic/options.hpp"
+
+namespace millrace {
+inline namespace v0 {
+
+template <class T, producers Producers = producers::multi, clock Clock = std::chrono::steady_clock,
+          class Sync = std_sync>
+class topic;
+
+namespace detail {
+
+template <class Subscription>
+class next_operation;
+
+struct never_stops {
+  [[nodiscard]] static constexpr bool stop_requested() noexcept { return false; }
+};
+
+/// For gates, and for topic.
+struct subscription_access {
+  template <class Subscription>
+  static auto& record(const Subscription& s) noexcept {
+    return s.at_.who();
+  }
+};
+
+}  // namespace detail
+
+/// Made by topic::subscribe; the topic must outlive it. Destroying it unsubscribes.
+template <class T, producers Producers = producers::multi, clock Clock = std::chrono::steady_clock,
+          class Sync = std_sync>
+class subscription {
+  using log = std::conditional_t<Producers == producers::single, detail::single_log<T, Clock, Sync>,
+                                 detail::multi_log<T, Clock, Sync>>;
+  using reading = detail::reading<log, T, Sync>;
+  using time_point = typename Clock::time_point;
+
+ public:
+  using value_type = T;
+  using sync_type = Sync;
+
+  subscription(subscription&&) noexcept = default;
+  subscription& operator=(subscription&&) = delete;
+  ~subscription() = default;
+
+  // --- one at a time: the message stays until the next call of any of these verbs ---
+
+  /// Waits for the next message; nullptr: closed.
+  [[nodiscard]] const T* next() {
+    const T* out = nullptr;
+    static_cast<void>(wait(detail::no_limit(), out));
+    return out;
+  }
+  /// The next message; nullptr: there is none yet, or closed.
+  [[nodiscard]] const T* try_next() {
+    release();
+    return attempt(true);
+  }
+  // ok, empty, closed or timeout; `out` is null unless it is ok
+
+  [[nodiscard]] outcome next(const T*& out) { return wait(detail::no_limit(), out); }
+  [[nodiscard]] outcome try_next(const T*& out) {
+    out = try_next();
+    return out != nullptr ? outcome::ok : nothing();
+  }
+  template <class Rep, class Period>
+  [[nodiscard]] outcome next_for(const T*& out, std::chrono::duration<Rep, Period> limit) {
+    return wait(detail::limit_for(at_.log().clock(), limit), out);
+  }
+  [[nodiscard]] outcome next_until(const T*& out, time_point deadline) {
+    return wait(detail::limit_at<Clock>{at_.log().clock(), deadline}, out);
+  }
+
+  /// const T*; nullptr: closed or cancelled. To co_await at once; see queue/verbs.hpp for what an executor is.
+  template <class Executor = inline_executor, class Stop = std::stop_token>
+    requires std::invocable<Executor&, std::coroutine_handle<>>
+  [[nodiscard]] auto async_next(Executor executor = {}, Stop stop = {}) {
+    using operation = detail::next_operation<subscription>;
+    return detail::awaiter<Sync, operation, Executor, Stop>(operation(*this), std::move(executor),
+                                                            std::move(stop));
+  }
+
+  /// A loop over it is one over next().
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    [[nodiscard]] const T& operator*() const noexcept { return *message_; }
+    [[nodiscard]] const T* operator->() const noexcept { return message_; }
+    iterator& operator++() {
+      message_ = from_->next();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    [[nodiscard]] bool operator==(std::default_sentinel_t) const noexcept { return message_ == nullptr; }
+
+   private:
+    friend subscription;
+    explicit iterator(subscription& from) : from_(&from), message_(from.next()) {}
+    subscription* from_;
+    const T* message_;
+  };
+  [[nodiscard]] iterator begin() { return iterator(*this); }
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
+
+  // --- many at a time ---
+
+  // A handler is called with (const T&), (const T&, std::uint64_t offset), or (const T&, std::uint64_t offset, bool
+  // end_of_batch): the last one of what was there, of `max`, or, for a lossy reader, of a segment.
+
+  /// Calls `handler` for what is there, `max` at the most; how many it were. Does not wait.
+  template <class Handler>
+  std::size_t poll(Handler&& handler, std::size_t max = unlimited) {
+    release();
+    return take(handler, max, true);
+  }
+
+  /// Calls `handler` for every message, and waits in between, until the topic is closed and all has been read (closed), or
+  /// a stop is requested (cancelled).
+  template <class Handler>
+  outcome run(Handler&& handler) {
+    return run_until(detail::never_stops(), handler);
+  }
+  template <class Stop, class Handler>
+  outcome run(Stop stop, Handler&& handler) {
+    const auto wake = [line = &at_.line().events]() noexcept { line->notify_all(); };
+    typename detail::stop_callback_of<Stop, decltype(wake)>::type on_stop(stop, wake);
+    return run_until(stop, handler);
+  }
+
+  // --- where it is ---
+
+  /// All messages before this offset it has done with; said once a batch, and before it waits.
+  [[nodiscard]] std::uint64_t position() const noexcept {
+    const std::uint64_t passed = at_.who().passed();
+    return passed == detail::cursor_word::most ? at_.log().tail() : passed;
+  }
+  /// How many messages have been published behind its position.
+  [[nodiscard]] std::uint64_t lag() const noexcept {
+    const std::uint64_t position = this->position();
+    const std::uint64_t tail = at_.log().tail();
+    return tail > position ? tail - position : 0;
+  }
+  /// How many messages it did not get because it was too slow for its overrun rule.
+  [[nodiscard]] std::uint64_t missed() const noexcept {
+    return at_.who().missed.load(std::memory_order_relaxed);
+  }
+  /// It was too slow for overrun::disconnect. A seek connects it again.
+  [[nodiscard]] bool disconnected() const noexcept { return at_.is_disconnected(); }
+
+  // --- going somewhere else: what it is to read again, or to leave out; missed() does not count that ---
+
+  void seek(earliest_t) { jump(0); }
+  void seek(latest_t) { jump(at_.log().tail()); }
+  /// To the message with this offset, or the first one that is kept, if that is later. std::out_of_range if nothing has
+  /// been published there yet.
+  void seek(std::uint64_t offset) {
+    if (offset > at_.log().tail()) {
+      detail::fail<std::out_of_range>("subscription::seek: offset must be 0 to the topic's tail()");
+    }
+    jump(offset);
+  }
+  /// To the first message that was published at `time` or later, or the first one that is kept. With
+  /// stamps::each_segment up to a segment before that.
+  void seek(time_point time) {
+    at_.log().trim();
+    out_ = false;
+    at_.go_to_time(log::ticks(time));
+  }
+
+ private:
+  template <class, producers, clock, class>
+  friend class topic;
+  friend class detail::next_operation<subscription>;
+  friend struct detail::subscription_access;
+
+  subscription(reading&& at, wait_strategy how) noexcept : at_(std::move(at)), wait_(how) {}
+
+  static constexpr std::uint64_t flowing =
+      64;  // after a batch of less it waits a little before it looks again
+  static constexpr unsigned gather = 16;
+
+  template <class Handler>
+  static constexpr bool wants_flag = std::is_invocable_v<Handler&, const T&, std::uint64_t, bool>;
+
+  void jump(std::uint64_t offset) {
+    at_.log().trim();
+    out_ = false;
+    at_.go_to(offset);
+  }
+
+  // Done with the message that next gave out.
+  void release() noexcept {
+    if (!std::exchange(out_, false)) return;
+    at_.step();
+    at_.commit(at_.at());
+  }
+  const T* attempt(bool thoroughly) {
+    at_.keep_up();
+    const T* const message = at_.look(thoroughly);
+    out_ = message != nullptr;
+    at_.commit(at_.at());  // what it left out
+    return message;
+  }
+  [[nodiscard]] outcome nothing() const noexcept {
+    return at_.has_ended() ? outcome::closed : outcome::empty;
+  }
+
+  template <class Limit>
+  outcome wait(Limit&& limit, const T*& out) {
+    release();
+    out = attempt(false);
+    if (out != nullptr) return outcome::ok;
+    limit.start();
+    return detail::wait_by<Sync>(wait_, at_.line(), outcome::empty, limit, [&](bool thoroughly) {
+      out = attempt(thoroughly);
+      return out != nullptr ? outcome::ok : thoroughly ? nothing() : outcome::empty;
+    });
+  }
+
+  template <class Stop, class Handler>
+  outcome run_until(const Stop& stop, Handler& handler) {
+    release();
+    for (;;) {
+      if (stop.stop_requested()) return outcome::cancelled;
+      const std::size_t n = take(handler, unlimited, false);
+      if (n != 0) {
+        if (n < flowing) {
+          for (unsigned p = 0; p < gather; ++p) Sync::pause();
+        }
+        continue;
+      }
+      detail::no_limit limit;
+      const outcome o = detail::wait_by<Sync>(wait_, at_.line(), outcome::empty, limit, [&](bool thoroughly) {
+        if (stop.stop_requested()) return outcome::cancelled;
+        at_.keep_up();
+        const bool found = at_.look(thoroughly) != nullptr;
+        at_.commit(at_.at());
+        return found ? outcome::ok : thoroughly ? nothing() : outcome::empty;
+      });
+      if (o != outcome::ok) return o;
+    }
+  }
+
+  template <class Handler>
+  static MILLRACE_INLINE void call(Handler& handler, const T& message, std::uint64_t offset, bool last) {
+    if constexpr (wants_flag<Handler>) {
+      handler(message, offset, last);
+    } else if constexpr (std::is_invocable_v<Handler&, const T&, std::uint64_t>) {
+      static_cast<void>(last);
+      handler(message, offset);
+    } else {
+      static_cast<void>(offset);
+      static_cast<void>(last);
+      handler(message);
+    }
+  }
+
+  template <class Handler>
+  std::size_t take(Handler& handler, std::size_t max, bool thoroughly) {
+    if constexpr (!log::many) {
+      if (at_.is_plain()) return take_rows(handler, max);
+    }
+    return take_each(handler, max, thoroughly);
+  }
+
+  [[nodiscard]] std::uint64_t commit_every() const noexcept { return at_.log().capacity() / 4 + 1; }
+
+  // The messages lie side by side.
+  template <class Handler>
+  std::size_t take_rows(Handler& handler, std::size_t max) {
+    const std::uint64_t n = at_.available(max);
+    detail::on_exception commit([&] { at_.commit(at_.at()); });
+    const std::uint64_t end = at_.at() + n;
+    std::size_t done = 0;
+    while (at_.at() != end) {
+      std::uint64_t row = at_.side_by_side(end);
+      if (row == 0) break;
+      if (row > commit_every()) row = commit_every();
+      auto* const slots = at_.first_slot();
+      const std::uint64_t offset = at_.at();
+      std::uint64_t i = 0;
+      detail::on_exception stay([&] { at_.skip(i); });
+      for (; i != row; ++i) call(handler, *slots[i].value(), offset + i, offset + i + 1 == end);
+      stay.dismiss();
+      at_.skip(row);
+      done += row;
+      if (at_.at() - at_.committed() >= commit_every()) at_.commit(at_.at());
+    }
+    commit.dismiss();
+    at_.commit(at_.at());
+    return done;
+  }
+
+  // One after the other; one is held back, until it is known whether it is the last.
+  template <class Handler>
+  std::size_t take_each(Handler& handler, std::size_t max, bool thoroughly) {
+    typename reading::mark held_at{};
+    const T* held = nullptr;
+    std::size_t done = 0;
+    detail::on_exception stay([&] {
+      if (held != nullptr) at_.come_back(held_at);
+      at_.commit(at_.at());
+    });
+    const auto hand_out = [&](bool last) {
+      call(handler, *held, held_at.at, last);
+      held = nullptr;
+      ++done;
+      // Lossy readers have handled everything when they go into the next segment.
+      if (held_at.at + 1 - at_.committed() >= commit_every()) at_.commit(held_at.at + 1);
+    };
+    while (done + (held != nullptr) < max) {
+      if (held != nullptr && at_.is_lossy() && at_.at_end_of_segment()) hand_out(true);
+      if (held == nullptr) at_.keep_up();
+      const T* const message = at_.look(thoroughly && done == 0 && held == nullptr);
+      if (message == nullptr) break;
+      if (held != nullptr) hand_out(false);
+      held = message;
+      held_at = at_.here();
+      if constexpr (!wants_flag<Handler>) {
+        hand_out(false);
+        at_.step();
+      } else {
+        at_.step();
+      }
+    }
+    if (held != nullptr) hand_out(true);
+    stay.dismiss();
+    at_.commit(at_.at());
+    return done;
+  }
+
+  reading at_;
+  wait_strategy wait_;
+  bool out_ = false;  // the message at its place has been given out
+};
+
+namespace detail {
+
+// See core/detail/awaiter.hpp.
+template <class Subscription>
+class next_operation {
+  using message = const typename Subscription::value_type*;
+
+ public:
+  explicit next_operation(Subscription& from) noexcept : from_(&from) {}
+  [[nodiscard]] auto& line() noexcept { return from_->at_.line().events; }
+  bool try_now() {
+    from_->release();
+    from_->at_.keep_up();
+    const bool done = attempt();
+    tell_of_waiting()();
+    return done;
+  }
+  bool attempt() {
+    found_ = from_->at_.look(true);
+    from_->out_ = found_ != nullptr;
+    untold_ = from_->at_.commit_quietly(from_->at_.at());
+    return found_ != nullptr || from_->at_.has_ended();
+  }
+  [[nodiscard]] auto tell() noexcept { return tell_of_waiting(); }
+  [[nodiscard]] auto tell_of_waiting() noexcept {
+    return [from = &from_->at_.log(), untold = std::exchange(untold_, false)] {
+      if (untold) from->tell_advanced();
+    };
+  }
+  void cancel() noexcept { from_->out_ = false; }
+  [[nodiscard]] message answer() const noexcept { return from_->out_ ? found_ : nullptr; }
+  void abandon() noexcept { from_->out_ = false; }  // it is still the next one
+
+ private:
+  Subscription* from_;
+  message found_ = nullptr;
+  bool untold_ = false;
+};
+
+// See queue/detail/selecting.hpp.
+template <class Subscription, class Handler>
+class next_case {
+ public:
+  using sync = typename Subscription::sync_type;
+  static constexpr std::size_t alternatives = 1;
+
+  next_case(Subscription& from, Handler& handler) noexcept : operation_(from), handler_(handler) {}
+  [[nodiscard]] std::size_t size() const noexcept { return 1; }
+  [[nodiscard]] auto* line(std::size_t) noexcept { return &operation_.line(); }
+  bool attempt(std::size_t) { return operation_.try_now(); }
+  decltype(auto) conclude() { return std::forward<Handler>(handler_)(operation_.answer()); }
+
+ private:
+  next_operation<Subscription> operation_;
+  std::remove_reference_t<Handler>& handler_;
+};
+
+}  // namespace detail
+
+/// A case of select, see queue/select.hpp: handler(const T*), as with next(); nullptr: closed.
+template <class Subscription, class Handler>
+[[nodiscard]] auto on_next(Subscription& from, Handler&& handler) {
+  return detail::next_case<Subscription, Handler>(from, handler);
+}
+
+}  // namespace v0
+}  // namespace millrace

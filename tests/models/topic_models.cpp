@@ -1,0 +1,369 @@
+// Topics under every schedule and stale reading within bounds. A segment has two slots, so that few messages make several;
+// messages race if a segment is used again under a reader, and leak if one is lost.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "millrace/topic/topic.hpp"
+#include "support/explore.hpp"
+#include "support/model.hpp"
+#include "support/model_values.hpp"
+
+namespace {
+
+using explore::check;
+using millrace::earliest;
+using millrace::outcome;
+using millrace::overrun;
+using millrace::producers;
+using millrace::wait_strategy;
+using model::in_place;
+
+template <producers P>
+using topic = millrace::topic<in_place, P, explore::clock, explore::sync>;
+constexpr auto single = producers::single;
+constexpr auto multi = producers::multi;
+
+struct options {
+  std::size_t capacity = 2;
+  std::size_t keep = 0;
+};
+
+template <producers P>
+struct world {
+  using topic_type = topic<P>;
+  using reader = typename topic_type::subscription;
+  topic_type t;
+
+  explicit world(options o = {})
+      : t(o.capacity, {.keep = {.messages = o.keep}, .wait = wait_strategy::park, .segment = 2}) {}
+
+  reader subscribe(overrun rule = overrun::block) { return t.subscribe({.when_full = rule, .wait = wait_strategy::park}); }
+  outcome publish(std::uint64_t v) { return t.publish(in_place(v)); }
+  outcome try_publish(std::uint64_t v) { return t.try_publish(in_place(v)); }
+};
+
+/// What one reader has got.
+struct log {
+  std::vector<std::uint64_t> got;
+  template <class Message>
+  bool add(const Message* m) {
+    if (m != nullptr) got.push_back(m->value.get());
+    return m != nullptr;
+  }
+  void is_counted_from(std::uint64_t first, std::size_t n) const {
+    check(got.size() == n, "every message arrives");
+    for (std::size_t i = 0; i < n; ++i) check(got[i] == first + i, "in order");
+  }
+};
+
+/// Publishes, waits for room, and ends; readers sleep in between.
+template <producers P, int N, int Readers = 1>
+struct stream : world<P> {
+  static constexpr int threads = 1 + Readers;
+  std::vector<typename world<P>::reader> readers;
+  log logs[Readers];
+  stream() {
+    for (int i = 0; i < Readers; ++i) readers.push_back(this->subscribe());
+  }
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < N; ++v) check(this->publish(v) == outcome::ok, "it is not closed");
+      this->t.close();
+    } else {
+      auto& in = readers[std::size_t(i - 1)];
+      while (logs[i - 1].add(in.next())) {
+      }
+    }
+  }
+  void finish() {
+    for (log& l : logs) l.is_counted_from(0, N);
+  }
+};
+
+/// A reader behind another one sees a message only after that one is done with it.
+template <producers P, int N>
+struct behind : world<P> {
+  static constexpr int threads = 3;
+  typename world<P>::reader first = this->subscribe();
+  typename world<P>::reader second =
+      this->t.subscribe({.after = {first}, .wait = wait_strategy::park});
+  explore::plain<int> done[N];
+  log logs[2];
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < N; ++v) check(this->publish(v) == outcome::ok, "it is not closed");
+      this->t.close();
+    } else if (i == 1) {
+      while (const auto* m = first.next()) {
+        logs[0].add(m);
+        done[m->value.get()].set(1);
+      }
+    } else {
+      while (const auto* m = second.next()) {
+        logs[1].add(m);
+        check(done[m->value.get()].get() == 1, "the one before is done with it");
+      }
+    }
+  }
+  void finish() {
+    for (log& l : logs) l.is_counted_from(0, N);
+  }
+};
+
+/// The one before leaves in the middle; who is behind it goes on.
+template <producers P>
+struct leaving : world<P> {
+  static constexpr int threads = 3;
+  std::optional<typename world<P>::reader> first{this->subscribe()};
+  typename world<P>::reader second = this->t.subscribe({.after = {*first}, .wait = wait_strategy::park});
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < 3; ++v) check(this->publish(v) == outcome::ok, "it is not closed");
+    } else if (i == 1) {
+      static_cast<void>(first->try_next());
+      first.reset();
+    } else {
+      for (int k = 0; k < 3; ++k) l.add(second.next());
+    }
+  }
+  void finish() { l.is_counted_from(0, 3); }
+};
+
+/// Joins a log that goes on: from some offset on it sees everything, and in order.
+template <producers P, int N>
+struct joining : world<P> {
+  static constexpr int threads = 2;
+  joining() : world<P>({.capacity = 2, .keep = 0}) {}
+  log l;
+  std::uint64_t from = 0;
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < N; ++v) {
+        if (this->try_publish(v) != outcome::ok) check(this->publish(v) == outcome::ok, "it is not closed");
+      }
+      this->t.close();
+    } else {
+      auto in = this->t.subscribe({.from = earliest, .wait = wait_strategy::park});
+      from = in.position();
+      while (l.add(in.next())) {
+      }
+    }
+  }
+  void finish() { l.is_counted_from(from, N - from); }
+};
+
+/// Goes back to what is kept while a publisher drops it.
+template <producers P>
+struct seeking : world<P> {
+  static constexpr int threads = 2;
+  typename world<P>::reader in;
+  seeking() : world<P>({.capacity = 4, .keep = 2}), in(this->subscribe()) {
+    for (std::uint64_t v = 0; v < 4; ++v) static_cast<void>(this->publish(v));
+  }
+  void thread(int i) {
+    if (i == 0) {
+      std::uint64_t v = 4;
+      for (int k = 0; k < 4; ++k) v += this->try_publish(v) == outcome::ok;
+    } else {
+      for (int k = 0; k < 4; ++k) static_cast<void>(in.try_next());
+      in.seek(earliest);
+      for (int k = 0; k < 3; ++k) {
+        const std::uint64_t at = in.position();
+        const auto* m = in.try_next();
+        check(m != nullptr || k == 2, "what is kept is read again");
+        check(m == nullptr || m->value.get() == at + (k != 0), "from the place that it says");
+      }
+    }
+  }
+  void finish() {}
+};
+
+/// The log goes on without a reader that is too slow: what it reads is what was published there.
+template <producers P, overrun Rule, int N = 8>
+struct lapping : world<P> {
+  static constexpr int threads = 2;
+  lapping() : world<P>({.capacity = 2, .keep = 0}), in(this->subscribe(Rule)) {}
+  typename world<P>::reader in;
+  std::uint64_t got = 0;
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < N; ++v) check(this->try_publish(v) == outcome::ok, "a lossy reader stops nobody");
+    } else {
+      for (int k = 0; k < 4; ++k) read();
+    }
+  }
+  void read() {
+    const auto* m = in.try_next();
+    if (m == nullptr) return;
+    check(m->value.get() == got + in.missed(), "what it did not get is counted");
+    ++got;
+  }
+  void finish() {
+    if (Rule == overrun::disconnect) return;
+    this->t.close();
+    for (int k = 0; k < N; ++k) read();
+    check(got + in.missed() == N, "read, or counted as missed");
+  }
+};
+
+/// Two who publish, two who read: everybody's messages in everybody's order, the same for both.
+template <int N>
+struct two_publishers : world<multi> {
+  static constexpr int threads = 3;
+  two_publishers() : world<multi>({.capacity = 4}), other(this->subscribe()) {}
+  reader in = this->subscribe();
+  reader other;
+  log l, o;
+  void thread(int i) {
+    if (i == 2) {
+      for (int k = 0; k < 2 * N; ++k) l.add(in.next());
+    } else {
+      for (std::uint64_t v = 0; v < N; ++v) check(publish(10 * std::uint64_t(i) + v) == outcome::ok, "it is not closed");
+    }
+  }
+  void finish() {
+    while (o.add(other.try_next())) {
+    }
+    check(l.got == o.got && l.got.size() == 2 * N, "the same order for both");
+    std::uint64_t next[2] = {};
+    for (const std::uint64_t v : l.got) check(v % 10 == next[v / 10]++, "each publisher's in its order");
+  }
+};
+
+/// What was accepted before the end is read, what was refused is not.
+template <producers P, int Publishers>
+struct closing : world<P> {
+  static constexpr int threads = Publishers + 2;
+  closing() : world<P>({.capacity = 4}) {}
+  typename world<P>::reader in = this->subscribe();
+  int accepted[Publishers] = {};
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      this->t.close();
+      check(this->t.is_closed(), "from now on");
+    } else if (i == 1) {
+      while (l.add(in.next())) {
+      }
+    } else {
+      for (int k = 0; k < 2; ++k) {
+        in_place v(std::uint64_t(10 * i + k));
+        if (this->t.publish(std::move(v)) == outcome::ok) {
+          ++accepted[i - 2];
+        } else {
+          check(v.value.get() == std::uint64_t(10 * i + k), "a refused message is untouched");
+        }
+      }
+    }
+  }
+  void finish() {
+    std::size_t sum = 0;
+    for (const int n : accepted) sum += std::size_t(n);
+    check(l.got.size() == sum, "accepted, and then read");
+  }
+};
+
+/// Whoever stops for good anywhere, publisher or reader, the others go on: also past what it has claimed.
+// why nobody sleeps here: to wake somebody is not lock-free
+struct one_stops : world<multi> {
+  static constexpr int threads = 3;
+  one_stops() : world<multi>({.capacity = 16}), later(this->subscribe()) {}
+  reader in = this->subscribe();
+  reader later;
+  void thread(int i) {
+    if (i == 2) {
+      for (int k = 0; k < 3; ++k) static_cast<void>(in.try_next());
+    } else {
+      for (std::uint64_t v = 0; v < 2; ++v) {
+        check(try_publish(10 * std::uint64_t(i) + v) == outcome::ok, "there is room");
+      }
+    }
+  }
+  void finish() {
+    std::uint64_t next[3] = {};
+    for (std::uint64_t v = 20; v < 22; ++v) check(try_publish(v) == outcome::ok, "there is room");
+    while (next[2] != 2) {
+      const auto* m = later.try_next();
+      check(m != nullptr, "there is something");
+      check(m->value.get() % 10 == next[m->value.get() / 10]++, "each one's in its order");
+    }
+  }
+  void finish_without_frozen() { finish(); }
+};
+
+/// A publisher that is slow, around whose claim the log goes.
+template <overrun Rule>
+struct passing_over : world<multi> {
+  static constexpr int threads = 2;
+  passing_over() : world<multi>({.capacity = 2, .keep = 0}), in(this->subscribe(Rule)) {}
+  reader in;
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      static_cast<void>(try_publish(100));
+    } else {
+      for (std::uint64_t v = 0; v < 4; ++v) {
+        static_cast<void>(try_publish(v));
+        l.add(in.try_next());
+      }
+    }
+  }
+  void finish() {
+    while (l.add(in.try_next())) {
+    }
+    if (Rule != overrun::block) return;
+    int hundreds = 0;
+    std::uint64_t next = 0;
+    for (const std::uint64_t v : l.got) {
+      if (v == 100) {
+        ++hundreds;
+      } else {
+        check(v >= next, "in order");
+        next = v + 1;
+      }
+    }
+    check(hundreds <= 1, "once");
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using model::world;
+  return model::main(
+      argc, argv,
+      {
+          world<stream<single, 3>>("stream", {.preemptions = 2, .stale_reads = 1}),
+          world<stream<single, 5>>("stream, several segments", {.preemptions = 2, .stale_reads = 0}),
+          world<stream<multi, 3>>("stream, multi", {.preemptions = 2, .stale_reads = 0}),
+          world<stream<multi, 5>>("stream, multi, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<stream<single, 3, 2>>("two readers", {.preemptions = 1, .stale_reads = 1}),
+          world<behind<single, 3>>("behind", {.preemptions = 1, .stale_reads = 1}),
+          world<behind<multi, 3>>("behind, multi", {.preemptions = 1, .stale_reads = 0}),
+          world<leaving<single>>("leaving", {.preemptions = 1, .stale_reads = 1}),
+          world<joining<single, 5>>("joining", {.preemptions = 2, .stale_reads = 1}),
+          world<joining<multi, 5>>("joining, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<seeking<single>>("seeking", {.preemptions = 2, .stale_reads = 1}),
+          world<seeking<multi>>("seeking, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<lapping<single, overrun::drop_oldest>>("lapping", {.preemptions = 2, .stale_reads = 1}),
+          world<lapping<multi, overrun::drop_oldest>>("lapping, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<lapping<single, overrun::drop_newest>>("dropping the newest", {.preemptions = 2, .stale_reads = 1}),
+          world<lapping<multi, overrun::drop_newest>>("dropping the newest, multi",
+                                                      {.preemptions = 1, .stale_reads = 1}),
+          world<lapping<single, overrun::disconnect>>("disconnecting", {.preemptions = 2, .stale_reads = 0}),
+          world<two_publishers<2>>("two publishers", {.preemptions = 2, .stale_reads = 0}),
+          world<two_publishers<2>>("two publishers, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<closing<single, 1>>("closing", {.preemptions = 2, .stale_reads = 1}),
+          world<closing<multi, 1>>("closing, multi", {.preemptions = 2, .stale_reads = 0}),
+          world<closing<multi, 2>>("closing, two publishers", {.preemptions = 1, .stale_reads = 1}),
+          world<one_stops>("one stops for good", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),
+          world<passing_over<overrun::drop_oldest>>("passing over, lossy", {.preemptions = 2, .stale_reads = 1}),
+      },
+      {"topic/"});
+}
