@@ -41,7 +41,9 @@ struct world {
   explicit world(options o = {})
       : t(o.capacity, {.keep = {.messages = o.keep}, .wait = wait_strategy::park, .segment = 2}) {}
 
-  reader subscribe(overrun rule = overrun::block) { return t.subscribe({.when_full = rule, .wait = wait_strategy::park}); }
+  reader subscribe(overrun rule = overrun::block) {
+    return t.subscribe({.when_full = rule, .wait = wait_strategy::park});
+  }
   outcome publish(std::uint64_t v) { return t.publish(in_place(v)); }
   outcome try_publish(std::uint64_t v) { return t.try_publish(in_place(v)); }
 };
@@ -89,8 +91,7 @@ template <producers P, int N>
 struct behind : world<P> {
   static constexpr int threads = 3;
   typename world<P>::reader first = this->subscribe();
-  typename world<P>::reader second =
-      this->t.subscribe({.after = {first}, .wait = wait_strategy::park});
+  typename world<P>::reader second = this->t.subscribe({.after = {first}, .wait = wait_strategy::park});
   explore::plain<int> done[N];
   log logs[2];
   void thread(int i) {
@@ -157,6 +158,24 @@ struct joining : world<P> {
   void finish() { l.is_counted_from(from, N - from); }
 };
 
+/// Joins, reads one message, and stays there: nobody uses its segment again.
+template <producers P, overrun Rule = overrun::block>
+struct staying : world<P> {
+  static constexpr int threads = 2;
+  staying() : world<P>({.capacity = 2, .keep = 0}) {}
+  std::optional<typename world<P>::reader> in;
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < 5; ++v) static_cast<void>(this->try_publish(v));
+    } else {
+      in.emplace(this->t.subscribe({.from = earliest, .when_full = Rule, .wait = wait_strategy::park}));
+      const std::uint64_t at = in->position();
+      if (const auto* m = in->try_next()) check(m->value.get() == at, "from its place on");
+    }
+  }
+  void finish() {}
+};
+
 /// Goes back to what is kept while a publisher drops it.
 template <producers P>
 struct seeking : world<P> {
@@ -192,7 +211,8 @@ struct lapping : world<P> {
   std::uint64_t got = 0;
   void thread(int i) {
     if (i == 0) {
-      for (std::uint64_t v = 0; v < N; ++v) check(this->try_publish(v) == outcome::ok, "a lossy reader stops nobody");
+      for (std::uint64_t v = 0; v < N; ++v)
+        check(this->try_publish(v) == outcome::ok, "a lossy reader stops nobody");
     } else {
       for (int k = 0; k < 4; ++k) read();
     }
@@ -223,7 +243,8 @@ struct two_publishers : world<multi> {
     if (i == 2) {
       for (int k = 0; k < 2 * N; ++k) l.add(in.next());
     } else {
-      for (std::uint64_t v = 0; v < N; ++v) check(publish(10 * std::uint64_t(i) + v) == outcome::ok, "it is not closed");
+      for (std::uint64_t v = 0; v < N; ++v)
+        check(publish(10 * std::uint64_t(i) + v) == outcome::ok, "it is not closed");
     }
   }
   void finish() {
@@ -346,13 +367,18 @@ int main(int argc, char** argv) {
           world<behind<single, 3>>("behind", {.preemptions = 1, .stale_reads = 1}),
           world<behind<multi, 3>>("behind, multi", {.preemptions = 1, .stale_reads = 0}),
           world<leaving<single>>("leaving", {.preemptions = 1, .stale_reads = 1}),
-          world<joining<single, 5>>("joining", {.preemptions = 2, .stale_reads = 1}),
+          world<joining<single, 5>>("joining", {.preemptions = 1, .stale_reads = 1}),
           world<joining<multi, 5>>("joining, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<staying<single>>("staying", {.preemptions = 2, .stale_reads = 1}),
+          world<staying<single, overrun::drop_oldest>>("staying, lossy",
+                                                       {.preemptions = 2, .stale_reads = 1}),
+          world<staying<multi>>("staying, multi", {.preemptions = 2, .stale_reads = 1}),
           world<seeking<single>>("seeking", {.preemptions = 2, .stale_reads = 1}),
           world<seeking<multi>>("seeking, multi", {.preemptions = 1, .stale_reads = 1}),
           world<lapping<single, overrun::drop_oldest>>("lapping", {.preemptions = 2, .stale_reads = 1}),
           world<lapping<multi, overrun::drop_oldest>>("lapping, multi", {.preemptions = 1, .stale_reads = 1}),
-          world<lapping<single, overrun::drop_newest>>("dropping the newest", {.preemptions = 2, .stale_reads = 1}),
+          world<lapping<single, overrun::drop_newest>>("dropping the newest",
+                                                       {.preemptions = 2, .stale_reads = 1}),
           world<lapping<multi, overrun::drop_newest>>("dropping the newest, multi",
                                                       {.preemptions = 1, .stale_reads = 1}),
           world<lapping<single, overrun::disconnect>>("disconnecting", {.preemptions = 2, .stale_reads = 0}),
@@ -363,7 +389,8 @@ int main(int argc, char** argv) {
           world<closing<multi, 2>>("closing, two publishers", {.preemptions = 1, .stale_reads = 1}),
           world<one_stops>("one stops for good", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),
-          world<passing_over<overrun::drop_oldest>>("passing over, lossy", {.preemptions = 2, .stale_reads = 1}),
+          world<passing_over<overrun::drop_oldest>>("passing over, lossy",
+                                                    {.preemptions = 2, .stale_reads = 1}),
       },
       {"topic/"});
 }

@@ -69,7 +69,7 @@ class log_core {
   [[nodiscard]] const void* identity() const noexcept { return static_cast<const void*>(this); }
   [[nodiscard]] segment_type& at(std::uint64_t index) const noexcept { return table_.at(index); }
   [[nodiscard]] bool is_closed() const noexcept {
-    return (flags_.load(std::memory_order_acquire) & closing) != 0;
+    return (flags_.load(std::memory_order_relaxed) & closing) != 0;
   }
 
   [[nodiscard]] std::uint64_t number_of(std::uint64_t offset) const noexcept { return offset >> shift_; }
@@ -81,7 +81,7 @@ class log_core {
 
   /// The lowest segment that can be joined.
   [[nodiscard]] std::uint64_t floor() const noexcept { return floor_.load(std::memory_order_seq_cst); }
-  [[nodiscard]] std::uint64_t floor_approx() const noexcept { return floor_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t floor_approx() const noexcept { return floor_.load(std::memory_order_relaxed); }
 
   /// The segment of that number, nullptr if there is none. Stable if the floor is not above it and a cursor is on it.
   [[nodiscard]] segment_type* find(std::uint64_t number) const noexcept {
@@ -130,11 +130,13 @@ class log_core {
     return offset > keep_ && number_of(offset - keep_) > floor_.load(std::memory_order_relaxed);
   }
 
-  /// By a lossless reader that has joined, or gone back, to `offset`.
+  /// By a lossless reader that has joined, or gone back, to `offset`. A publisher that has not heard of it yet finds out
+  /// when it opens a segment, at the latest.
   void lower_limit(std::uint64_t offset) noexcept {
     const std::uint64_t to = offset + capacity_;
-    std::uint64_t now = limit_.load(std::memory_order_seq_cst);
-    while (now > to && !limit_.compare_exchange_weak(now, to, std::memory_order_seq_cst)) {
+    std::uint64_t now = limit_.load(std::memory_order_relaxed);
+    while (now > to &&
+           !limit_.compare_exchange_weak(now, to, std::memory_order_relaxed, std::memory_order_relaxed)) {
     }
   }
 
@@ -152,7 +154,7 @@ class log_core {
     if (room.events.waiters_approx() != 0) room.events.notify_all();
   }
   /// By a reader that leaves others behind it, which from then on go by what is published.
-  void leave_orphans() noexcept { orphans_.store(true, std::memory_order_seq_cst); }
+  void leave_orphans() noexcept { orphans_.store(true, std::memory_order_relaxed); }
   void tell_all() noexcept {
     published.events.notify_each();
     advanced.events.notify_each();
@@ -180,16 +182,14 @@ class log_core {
     s.next.store(name::of(number, name::none).word, std::memory_order_relaxed);
   }
 
-  /// Up to where may be published: what the slowest lossless reader leaves room for. Exact when it returns, but for what
-  /// moves meanwhile.
+  /// Up to where may be published: what the slowest lossless reader leaves room for.
   std::uint64_t refresh_limit() noexcept {
-    for (std::uint64_t limit = limit_now();;) {
-      limit_.store(limit, std::memory_order_seq_cst);
-      const std::uint64_t again =
-          limit_now();  // somebody may have joined, and found the old limit low enough
-      if (again >= limit) return limit;
-      limit = again;
-    }
+    std::uint64_t lowest = cursor_word::most - capacity_;
+    readers_.each([&](cursor_word c) {
+      if (c.rule() == cursor_word::block && c.offset() < lowest) lowest = c.offset();
+    });
+    limit_.store(lowest + capacity_, std::memory_order_relaxed);
+    return lowest + capacity_;
   }
 
   MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
@@ -256,16 +256,8 @@ class log_core {
     return old > lowest ? old : lowest;
   }
 
-  [[nodiscard]] std::uint64_t limit_now() const noexcept {
-    std::uint64_t lowest = cursor_word::most - capacity_;
-    readers_.each([&](cursor_word c) {
-      if (c.rule() == cursor_word::block && c.offset() < lowest) lowest = c.offset();
-    });
-    return lowest + capacity_;
-  }
-
   void recycle() noexcept {
-    const std::uint64_t floor = floor_.load(std::memory_order_seq_cst);
+    const std::uint64_t floor = floor_.load(std::memory_order_acquire);
     table_.find_if([&](segment_type& s) {
       life l = s.lives(std::memory_order_relaxed);
       if (l.phase() != life::live || l.number() >= floor || l.holds() != 0 || stood_on(l.number()))

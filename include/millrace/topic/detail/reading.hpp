@@ -157,6 +157,7 @@ class reading {
   [[nodiscard]] std::uint64_t available(std::uint64_t max) {
     keep_up();
     if (look(false) == nullptr) return 0;
+    if (known_ - at_ < max) refresh();
     const std::uint64_t there = known_ - at_;
     return there < max ? there : max;
   }
@@ -255,7 +256,7 @@ class reading {
     granted_ = at_ + log_->capacity();
   }
 
-  MILLRACE_NOINLINE bool refresh() noexcept {
+  MILLRACE_INLINE bool refresh() noexcept {
     std::uint64_t to = cursor_word::most;
     for (std::size_t i = 0; i < gates_; ++i) {
       const std::uint64_t passed = gate_[i]->passed();
