@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("publish_for and publish_until wait by the clock that was giv
   REQUIRE(t.publish_until(values[1], clock.now()) == outcome::timeout);
   std::thread in_time([&] { results[1] = t.publish_until(values[1], clock.now() + 10s); });
   clock.await_waiters(1);
-  REQUIRE(reader.poll([](const std::string&) {}) == 1);
+  REQUIRE(reader.poll([](const std::string&) {}, 1) == 1);
   in_time.join();
   REQUIRE(results[1] == outcome::ok);
   REQUIRE(*reader.next() == values[1]);

@@ -159,7 +159,8 @@ class subscription {
   // A handler is called with (const T&), (const T&, std::uint64_t offset), or (const T&, std::uint64_t offset, bool
   // end_of_batch): the last one of what was there, of `max`, or, for a lossy reader, of a segment.
 
-  /// Calls `handler` for what is there, `max` at the most; how many it were. Does not wait.
+  /// Calls `handler` for what is there, `max` at the most, and with many publishers as many as the capacity; how many it
+  /// were. Does not wait.
   template <class Handler>
   std::size_t poll(Handler&& handler, std::size_t max = unlimited) {
     release();
@@ -174,7 +175,7 @@ class subscription {
   }
   template <class Stop, class Handler>
   outcome run(Stop stop, Handler&& handler) {
-    const auto wake = [line = &at_.line().events]() noexcept { line->notify_all(); };
+    const auto wake = [line = &at_.line().events]() noexcept { line->notify_each(); };
     typename detail::stop_callback_of<Stop, decltype(wake)>::type on_stop(stop, wake);
     return run_until(stop, handler);
   }
@@ -346,6 +347,8 @@ class subscription {
   // One after the other; one is held back, until it is known whether it is the last.
   template <class Handler>
   std::size_t take_each(Handler& handler, std::size_t max, bool thoroughly) {
+    // why: with many publishers it may never be at the end, and run has a stop to look at
+    if (max > at_.log().capacity()) max = at_.log().capacity();
     typename reading::mark held_at{};
     const T* held = nullptr;
     std::size_t done = 0;

@@ -114,10 +114,9 @@ class log_core {
     std::uint64_t lowest = kept_by_retention(tail);
     if (lowest > stand(tail)) lowest = stand(tail);
     readers_.each([&](cursor_word c) {
-      std::uint64_t needs = c.offset();
-      if (c.rule() != cursor_word::block && tail > capacity_ && needs < tail - capacity_)
-        needs = tail - capacity_;
-      if (stand(needs) < lowest) lowest = stand(needs);
+      const bool lapped = c.rule() != cursor_word::block && tail > capacity_ && c.offset() < tail - capacity_;
+      const std::uint64_t needs = lapped ? number_of(tail - capacity_) : stand(c.offset());
+      if (needs < lowest) lowest = needs;
     });
     std::uint64_t now = floor_.load(std::memory_order_relaxed);
     while (now < lowest &&
@@ -143,6 +142,7 @@ class log_core {
   // --- telling ---
 
   // why light fences: who goes to sleep in one of these lines issues a heavy one
+  // why each by itself: who is called may be a coroutine, and destroy another one that stands in the same line
   MILLRACE_INLINE void tell_published() noexcept {
     Sync::light_fence();
     if (published.events.waiters_approx() != 0 || orphans_.load(std::memory_order_relaxed)) wake_readers();
@@ -150,8 +150,8 @@ class log_core {
   /// By a reader whose cursor has moved.
   MILLRACE_INLINE void tell_advanced() noexcept {
     Sync::light_fence();
-    if (advanced.events.waiters_approx() != 0) advanced.events.notify_all();
-    if (room.events.waiters_approx() != 0) room.events.notify_all();
+    if (advanced.events.waiters_approx() != 0) advanced.events.notify_each();
+    if (room.events.waiters_approx() != 0) room.events.notify_each();
   }
   /// By a reader that leaves others behind it, which from then on go by what is published.
   void leave_orphans() noexcept { orphans_.store(true, std::memory_order_relaxed); }
@@ -289,8 +289,8 @@ class log_core {
   }
 
   MILLRACE_NOINLINE void wake_readers() noexcept {
-    published.events.notify_all();
-    if (orphans_.load(std::memory_order_relaxed)) advanced.events.notify_all();
+    published.events.notify_each();
+    if (orphans_.load(std::memory_order_relaxed)) advanced.events.notify_each();
   }
 };
 
