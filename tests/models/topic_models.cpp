@@ -2,6 +2,7 @@
 // messages race if a segment is used again under a reader, and leak if one is lost.
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -170,7 +171,9 @@ struct staying : world<P> {
     } else {
       in.emplace(this->t.subscribe({.from = earliest, .when_full = Rule, .wait = wait_strategy::park}));
       const std::uint64_t at = in->position();
-      if (const auto* m = in->try_next()) check(m->value.get() == at, "from its place on");
+      if (const auto* m = in->try_next()) {
+        check(m->value.get() == at + in->missed(), "from its place on");
+      }
     }
   }
   void finish() {}
@@ -263,20 +266,26 @@ struct closing : world<P> {
   closing() : world<P>({.capacity = 4}) {}
   typename world<P>::reader in = this->subscribe();
   int accepted[Publishers] = {};
+  explore::plain<int> why;
   log l;
   void thread(int i) {
     if (i == 0) {
+      why.set(1);
       this->t.close();
       check(this->t.is_closed(), "from now on");
     } else if (i == 1) {
       while (l.add(in.next())) {
       }
+      check(why.get() == 1, "what was written before the close is visible");
     } else {
       for (int k = 0; k < 2; ++k) {
         in_place v(std::uint64_t(10 * i + k));
+        const bool known = this->t.is_closed();
         if (this->t.publish(std::move(v)) == outcome::ok) {
+          check(!known, "closed is closed");
           ++accepted[i - 2];
         } else {
+          check(why.get() == 1, "also to who is refused");
           check(v.value.get() == std::uint64_t(10 * i + k), "a refused message is untouched");
         }
       }
@@ -315,6 +324,127 @@ struct one_stops : world<multi> {
     }
   }
   void finish_without_frozen() { finish(); }
+};
+
+/// Nobody reads: the publishers drop each other's messages, and use the segments again. The first has just been filled.
+template <int First, int Second>
+struct unread : world<multi> {
+  static constexpr int threads = 2;
+  unread() {
+    for (std::uint64_t v = 0; v < 2; ++v) static_cast<void>(try_publish(v));
+  }
+  void thread(int i) {
+    for (int v = 0; v < (i == 0 ? First : Second); ++v) {
+      check(try_publish(10 * std::uint64_t(i + 1) + std::uint64_t(v)) == outcome::ok, "nobody is in the way");
+    }
+  }
+  void finish() {
+    check(t.tail() == 2 + First + Second, "each one has its place");
+    check(try_publish(99) == outcome::ok, "and it goes on");
+    auto in = t.subscribe({.from = earliest});
+    log l;
+    while (l.add(in.try_next())) {
+    }
+    check(!l.got.empty() && l.got.back() == 99, "to the end");
+  }
+};
+
+/// More segments than there are at first.
+template <producers P>
+struct growing : world<P> {
+  static constexpr int threads = 2;
+  growing() : world<P>({.capacity = 16}) {}
+  typename world<P>::reader in = this->subscribe();
+  log l;
+  void thread(int i) {
+    for (std::uint64_t v = 0; v < 11; ++v) {
+      if (i == 0) {
+        check(this->try_publish(v) == outcome::ok, "there is room");
+      } else {
+        l.add(in.try_next());
+      }
+    }
+  }
+  void finish() {
+    while (l.add(in.try_next())) {
+    }
+    l.is_counted_from(0, 11);
+  }
+};
+
+/// A publisher whose slot is marked dead while it moves its message in; when it has let the segment go, another one uses
+/// it again.
+struct late_publisher {
+  static constexpr int threads = 2;
+  struct value {
+    explicit value(std::uint64_t v, late_publisher* in_between = nullptr) : first(v), interlude(in_between) {}
+    value(value&& o) noexcept : first(std::move(o.first)) {
+      if (o.interlude != nullptr) std::exchange(o.interlude, nullptr)->pass_over();
+    }
+    value& operator=(value&&) = default;
+    explore::plain<std::uint64_t> first;
+    late_publisher* interlude;
+  };
+  using topic_type = millrace::topic<value, multi, explore::clock, explore::sync>;
+  topic_type t{2, {.keep = {.messages = 0}, .segment = 2}};
+  std::optional<topic_type::subscription> in{t.subscribe()};
+
+  void pass_over() {
+    static_cast<void>(t.try_publish(value(1)));
+    static_cast<void>(in->try_next());
+    in.reset();
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(t.try_publish(value(100, this)) == outcome::ok, "it comes later");
+    } else {
+      for (std::uint64_t v = 2; v < 6; ++v) static_cast<void>(t.try_publish(value(v)));
+    }
+  }
+  void finish() {}
+};
+
+/// A constructor that throws in the middle; the slot is used again by somebody else.
+struct throwing : world<multi> {
+  static constexpr int threads = 2;
+  struct thrown {};
+  struct value {
+    explicit value(std::uint64_t v) : first(v) {
+      if (v == 100) throw thrown();
+    }
+    value(value&& o) noexcept(false) : first(std::move(o.first)) {}
+    value& operator=(value&&) = default;
+    explore::plain<std::uint64_t> first;
+  };
+  millrace::topic<value, multi, explore::clock, explore::sync> values{
+      2, {.keep = {.messages = 0}, .segment = 2}};
+  void thread(int i) {
+    if (i == 0) {
+      try {
+        static_cast<void>(values.try_emplace(std::uint64_t(100)));
+      } catch (const thrown&) {
+      }
+    } else {
+      for (std::uint64_t v = 0; v < 6; ++v) static_cast<void>(values.try_emplace(v));
+    }
+  }
+  void finish() {}
+};
+
+/// Records are used again, by one reader at a time.
+struct coming_and_going : world<single> {
+  static constexpr int threads = 3;
+  std::map<const void*, explore::plain<int>> owners;
+  void thread(int i) {
+    for (int k = 0; k < 2; ++k) {
+      auto in = this->subscribe();
+      auto& mine = owners[&millrace::detail::subscription_access::record(in)];
+      mine.set(i);
+      check(in.missed() == 0, "nothing is left of the one before");
+      check(mine.get() == i, "nobody else has it");
+    }
+  }
+  void finish() {}
 };
 
 /// A publisher that is slow, around whose claim the log goes.
@@ -388,6 +518,13 @@ int main(int argc, char** argv) {
           world<closing<multi, 1>>("closing, multi", {.preemptions = 2, .stale_reads = 0}),
           world<closing<multi, 2>>("closing, two publishers", {.preemptions = 1, .stale_reads = 1}),
           world<one_stops>("one stops for good", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
+          world<unread<1, 5>>("unread", {.preemptions = 2, .stale_reads = 0}),
+          world<unread<2, 3>>("unread, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<growing<single>>("growing", {.preemptions = 1, .stale_reads = 1}),
+          world<growing<multi>>("growing, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<late_publisher>("late publisher", {.preemptions = 2, .stale_reads = 0}),
+          world<throwing>("throwing", {.preemptions = 2, .stale_reads = 0}),
+          world<coming_and_going>("coming and going", {.preemptions = 1, .stale_reads = 1}),
           world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),
           world<passing_over<overrun::drop_oldest>>("passing over, lossy",
                                                     {.preemptions = 2, .stale_reads = 1}),

@@ -1,6 +1,6 @@
 // What every topic's log has, whoever publishes into it: segments in a chain, readers, a floor, and the lines to wait in.
 //
-//   ... dropped | 4 | 5 | 6 | 7 (current) | nothing yet
+//   ... dropped | 4 | 5 | 6 | 7 | nothing yet
 //                 floor        tail ^
 //
 // Segments below the floor cannot be joined any more. One of them is used again once no reader stands on it.
@@ -55,7 +55,6 @@ class log_core {
     segment_type& s = table_.take(0);
     open(s, 0, std::int64_t{0});
     s.life.store(life::of(0, life::live).word, std::memory_order_relaxed);
-    current_.store(name::of(0, s.index).word, std::memory_order_relaxed);
   }
   log_core(const log_core&) = delete;
   log_core& operator=(const log_core&) = delete;
@@ -69,7 +68,7 @@ class log_core {
   [[nodiscard]] const void* identity() const noexcept { return static_cast<const void*>(this); }
   [[nodiscard]] segment_type& at(std::uint64_t index) const noexcept { return table_.at(index); }
   [[nodiscard]] bool is_closed() const noexcept {
-    return (flags_.load(std::memory_order_relaxed) & closing) != 0;
+    return (flags_.load(std::memory_order_acquire) & closing) != 0;
   }
 
   [[nodiscard]] std::uint64_t number_of(std::uint64_t offset) const noexcept { return offset >> shift_; }
@@ -95,8 +94,8 @@ class log_core {
     std::uint64_t found = floor();
     table_.find_if([&](const segment_type& s) {
       const life l = s.lives(std::memory_order_acquire);
-      if (l.phase() == life::live && l.number() > found && s.opened.load(std::memory_order_acquire) <= time &&
-          s.lives(std::memory_order_relaxed).number() == l.number()) {
+      // why relaxed is enough: what is read is of this life, or of a later one, and then it is later
+      if (l.phase() == life::live && l.number() > found && s.opened.load(std::memory_order_relaxed) <= time) {
         found = l.number();
       }
       return false;
@@ -202,14 +201,16 @@ class log_core {
   table_type table_;
   reader_list<Sync> readers_;
   // Read by all, seldom written:
-  alignas(hot_separation) atomic<std::uint64_t> current_{0};  // segment_name; new messages go there
-  atomic<std::uint64_t> floor_{0};
+  alignas(hot_separation) atomic<std::uint64_t> floor_{0};
   atomic<std::uint64_t> limit_{cursor_word::most};
   atomic<std::uint32_t> flags_{0};
   atomic<bool> orphans_{false};
 
  private:
-  static constexpr std::size_t spare_segments = 8;
+  [[nodiscard]] std::size_t spare_segments() const noexcept {
+    const std::uint64_t all = capacity_ / size_ + 1;
+    return all < 8 ? static_cast<std::size_t>(all) : 8;
+  }
 
   static std::uint64_t checked(std::size_t capacity) {
     if (capacity < 1 || capacity > std::size_t{1} << 31) {
@@ -260,21 +261,22 @@ class log_core {
     const std::uint64_t floor = floor_.load(std::memory_order_acquire);
     table_.find_if([&](segment_type& s) {
       life l = s.lives(std::memory_order_relaxed);
-      if (l.phase() != life::live || l.number() >= floor || l.holds() != 0 || stood_on(l.number()))
-        return false;
-      // (1) acquire: with the cursors, and with a publisher that was late
-      if (!s.life.compare_exchange_strong(l.word, life::of(l.number(), life::preparing).word,
+      if (l.phase() != life::live || l.number() >= floor || stood_on(l.number())) return false;
+      // (2) acquire; pairs with the end of a hold: who was late has taken its message out
+      if (s.holds.load(std::memory_order_acquire) != 0) return false;
+      // (1) acquire; pairs with who opened it, and with (3)
+      if (!s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
         return false;
       }
       if (self().clear(s)) {
         table_.give_back(s, l.number());
       } else {
-        s.life.store(l.word, std::memory_order_release);
+        s.life.store(l.word, std::memory_order_release);  // (3)
       }
       return false;
     });
-    table_.shrink(spare_segments);
+    table_.shrink(spare_segments());
   }
   [[nodiscard]] bool stood_on(std::uint64_t number) const noexcept {
     bool found = false;

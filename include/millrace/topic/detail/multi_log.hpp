@@ -59,6 +59,8 @@ template <class T, clock Clock, class Sync>
 class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>, Clock, Sync> {
   using slot = state_slot<T, Sync>;
   using core = log_core<multi_log, slot, Clock, Sync>;
+  template <class U>
+  using atomic = typename core::template atomic<U>;
   using life = segment_life;
   using name = segment_name;
 
@@ -68,7 +70,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
 
   multi_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
       : core(capacity, options, clock) {
-    core::find(0)->claims.store(claims_word::of(0).word, std::memory_order_relaxed);
+    segment_type& s = *core::find(0);
+    s.claims.store(claims_word::of(0).word, std::memory_order_relaxed);
+    current_.store(name::of(0, s.index).word, std::memory_order_relaxed);
   }
   ~multi_log() {
     this->table_.find_if([&](segment_type& s) {
@@ -150,27 +154,31 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
 
   void close() noexcept {
+    // (1) release; pairs with who is told: what was written before is visible to it. With the claims, so a message is either
+    // before the end or refused.
     for (;;) {
-      const name w{this->current_.load(std::memory_order_acquire)};
+      const name w{current_.load(std::memory_order_acquire)};
       segment_type& s = this->at(w.index());
-      claims_word c{s.claims.load(std::memory_order_acquire)};
-      if (c.is_of(w.number())) {
-        if (c.closed()) break;
-        if (c.taken() < this->size_) {
-          // (1) With the claims, so a message is either before the end or refused.
-          if (s.claims.compare_exchange_strong(c.word, c.close().word, std::memory_order_acq_rel)) break;
-        } else {
-          std::uint64_t none = name::of(w.number(), name::none).word;
-          if (s.next.compare_exchange_strong(none, name::of(w.number(), name::closed).word,
-                                             std::memory_order_acq_rel) ||
-              none == name::of(w.number(), name::closed).word) {
-            break;
-          }
-          go_on(w, name{none});
+      claims_word c{s.claims.load(std::memory_order_relaxed)};
+      if (!c.is_of(w.number())) continue;
+      if (c.closed()) break;
+      if (c.taken() < this->size_) {
+        if (s.claims.compare_exchange_strong(c.word, c.close().word, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+          break;
+        }
+      } else {
+        std::uint64_t next = s.next.load(std::memory_order_acquire);  // (8)
+        if (next == name::of(w.number(), name::closed).word) break;
+        if (next != name::of(w.number(), name::none).word) {
+          go_on(w, name{next});
+        } else if (s.next.compare_exchange_strong(next, name::of(w.number(), name::closed).word,
+                                                  std::memory_order_release, std::memory_order_relaxed)) {
+          break;
         }
       }
     }
-    this->flags_.fetch_or(core::closing | core::sealed, std::memory_order_release);
+    this->flags_.fetch_or(core::closing, std::memory_order_release);
     this->tell_all();
   }
 
@@ -179,8 +187,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   /// Behind the last one claimed.
   [[nodiscard]] std::uint64_t tail() const noexcept {
     for (;;) {
-      const name w{this->current_.load(std::memory_order_acquire)};
-      const claims_word c{this->at(w.index()).claims.load(std::memory_order_acquire)};
+      const name w{current_.load(std::memory_order_acquire)};
+      const claims_word c{this->at(w.index()).claims.load(std::memory_order_relaxed)};
       if (!c.is_of(w.number())) continue;
       return this->first_of(w.number()) + claimed(c);
     }
@@ -205,13 +213,13 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       Sync::pause();
       if (settled(at, number)) return true;
     }
-    std::uint64_t nothing = at.state.load(std::memory_order_acquire);
+    std::uint64_t nothing = at.state.load(std::memory_order_relaxed);
     if (settled_as(nothing, number)) return true;
-    s.life.fetch_add(life::one_hold, std::memory_order_relaxed);
-    // (2) release; pairs with (3): the hold is there before the slot is dead
-    if (!at.state.compare_exchange_strong(nothing, slot::dead(number), std::memory_order_release,
+    // Relaxed: this reader's cursor tells of it, and the publisher's end of the hold may as well come first.
+    s.holds.fetch_add(1, std::memory_order_relaxed);
+    if (!at.state.compare_exchange_strong(nothing, slot::dead(number), std::memory_order_relaxed,
                                           std::memory_order_relaxed)) {
-      s.life.fetch_sub(life::one_hold, std::memory_order_relaxed);
+      s.holds.fetch_sub(1, std::memory_order_relaxed);
     }
     return true;
   }
@@ -247,14 +255,14 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   [[nodiscard]] bool something_behind(const segment_type& s, std::uint64_t number,
                                       std::uint64_t i) const noexcept {
-    const claims_word c{s.claims.load(std::memory_order_acquire)};
+    const claims_word c{s.claims.load(std::memory_order_relaxed)};
     const std::uint64_t to = claimed(c);
     if (!c.is_of(number) || to <= i) return false;
     if (c.closed()) return true;
     for (std::uint64_t k = i + 1; k < to; ++k) {
       if (settled(s.slots[k], number)) return true;
     }
-    return to == this->size_ && s.next.load(std::memory_order_acquire) != name::of(number, name::none).word;
+    return to == this->size_ && s.next.load(std::memory_order_relaxed) != name::of(number, name::none).word;
   }
 
   // --- claiming ---
@@ -269,9 +277,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     if ((this->flags_.load(std::memory_order_acquire) & core::closing) != 0) return outcome::closed;
     const std::uint64_t limit = this->refresh_limit();
     if (tail() >= limit) return outcome::full;
-    const name w{this->current_.load(std::memory_order_acquire)};
+    const name w{current_.load(std::memory_order_acquire)};
     segment_type& s = this->at(w.index());
-    const claims_word c{s.claims.load(std::memory_order_acquire)};
+    const claims_word c{s.claims.load(std::memory_order_relaxed)};
     if (c.is_of(w.number()) && c.taken() >= this->size_) {
       if (const outcome o = advance(w, s); o != outcome::ok) return o;
     }
@@ -284,7 +292,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   MILLRACE_INLINE outcome claim(place& p, Count&& n = 1) {
     for (;;) {
       if (const outcome o = look(); o != outcome::ok) return o;
-      const name w{this->current_.load(std::memory_order_acquire)};
+      const name w{current_.load(std::memory_order_acquire)};
       segment_type& s = this->at(w.index());
       // acquire; pairs with (4): what lay in the segment before is gone
       const claims_word c{s.claims.fetch_add(n, std::memory_order_acquire)};
@@ -311,7 +319,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
 
   /// The segment `s`, which was `w`, is exhausted: goes on to the next one, which it makes if need be.
   MILLRACE_NOINLINE outcome advance(name w, segment_type& s) {
-    std::uint64_t next = s.next.load(std::memory_order_acquire);
+    std::uint64_t next = s.next.load(std::memory_order_acquire);  // (8)
     if (next == name::of(w.number(), name::none).word) {
       this->trim();
       const std::uint64_t number = w.number() + 1;
@@ -326,12 +334,14 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       // Exhausted, as it was in its last life, but of the one before: however long it has lain about, the bits of its
       // number are not by chance those of this one.
       fresh->claims.store(claims_word::of(number - 1).word | this->size_, std::memory_order_relaxed);
-      if (s.next.compare_exchange_strong(next, name::of(number, fresh->index).word,
-                                         std::memory_order_acq_rel)) {
+      // (7) release; pairs with (8) and with readers: the storage is ready
+      if (s.next.compare_exchange_strong(next, name::of(number, fresh->index).word, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
         next = name::of(number, fresh->index).word;
         this->refresh_limit();
       } else {
         this->table_.give_back(*fresh, number);
+        return outcome::ok;  // somebody else was faster; look again
       }
     }
     if (next == name::of(w.number(), name::closed).word) return outcome::closed;
@@ -340,24 +350,26 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   /// Any number of threads may do this for the same segment, at any time.
   void go_on(name w, name next) noexcept {
-    if (next.number() != w.number() + 1 || next.index() == name::closed || next.index() == name::none) return;
+    if (next.number() != w.number() + 1) return;
     segment_type& s = this->at(next.index());
-    life l = s.lives(std::memory_order_acquire);
-    if (l.number() != next.number()) return;  // long ago
-    if (l.phase() == life::preparing) {
-      // why strong, and not looked at: if it fails, somebody else did it
-      s.life.compare_exchange_strong(l.word, life::of(next.number(), life::live).word,
-                                     std::memory_order_acq_rel);
-    }
-    for (claims_word c{s.claims.load(std::memory_order_acquire)}; !c.is_of(next.number());) {
-      if (s.lives(std::memory_order_acquire).number() != next.number()) return;
+    std::uint64_t prepared = life::of(next.number(), life::preparing).word;
+    // release: with the storage that (8) has shown
+    s.life.compare_exchange_strong(prepared, life::of(next.number(), life::live).word,
+                                   std::memory_order_release, std::memory_order_relaxed);
+    for (;;) {
+      // acquire: if the claims are of a later life already, so is the life that is read after them
+      claims_word c{s.claims.load(std::memory_order_acquire)};
+      if (c.is_of(next.number())) break;
+      if (s.lives(std::memory_order_relaxed).number() != next.number()) return;
       // (4) release: with the storage that is ready. Until here every claim found the segment exhausted.
       if (s.claims.compare_exchange_weak(c.word, claims_word::of(next.number()).word,
-                                         std::memory_order_acq_rel))
+                                         std::memory_order_release, std::memory_order_relaxed)) {
         break;
+      }
     }
     std::uint64_t old = w.word;
-    this->current_.compare_exchange_strong(old, next.word, std::memory_order_acq_rel);
+    // (9) release; pairs with who takes its segment from here: that one is in the table
+    current_.compare_exchange_strong(old, next.word, std::memory_order_release, std::memory_order_relaxed);
   }
 
   // --- publishing ---
@@ -383,10 +395,10 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   /// False: the slot is dead.
   [[nodiscard]] MILLRACE_INLINE bool put(const place& p) noexcept {
     std::uint64_t was = p.at->state.load(std::memory_order_relaxed);
-    // (5) release; pairs with the readers' look at the state. (3) acquire on failure; pairs with (2)
+    // (5) release; pairs with the readers' look at the state
     return was != slot::dead(p.number) &&
-           p.at->state.compare_exchange_strong(was, slot::full(p.number), std::memory_order_acq_rel,
-                                               std::memory_order_acquire);
+           p.at->state.compare_exchange_strong(was, slot::full(p.number), std::memory_order_release,
+                                               std::memory_order_relaxed);
   }
   [[nodiscard]] MILLRACE_INLINE bool publish(const place& p) noexcept {
     if (!put(p)) return false;
@@ -397,13 +409,13 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   void abandon(const place& p) noexcept {
     std::uint64_t was = p.at->state.load(std::memory_order_relaxed);
     if (was == slot::dead(p.number) ||
-        !p.at->state.compare_exchange_strong(was, slot::dead(p.number), std::memory_order_acq_rel,
-                                             std::memory_order_acquire)) {
+        !p.at->state.compare_exchange_strong(was, slot::dead(p.number), std::memory_order_release,  // (6)
+                                             std::memory_order_relaxed)) {
       let_go(p);
     }
   }
   /// Of a slot that somebody else marked dead, once nothing is in it any more.
-  void let_go(const place& p) noexcept { p.in->life.fetch_sub(life::one_hold, std::memory_order_release); }
+  void let_go(const place& p) noexcept { p.in->holds.fetch_sub(1, std::memory_order_release); }
   void next(place& p) noexcept { ++p.at; }
 
   /// The value in `p`, whose slot is dead.
@@ -450,6 +462,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       static_cast<void>(number);
     }
   }
+
+  // Where new messages go. Read by all publishers, and written once a segment.
+  alignas(hot_separation) atomic<std::uint64_t> current_{0};
 };
 
 }  // namespace detail

@@ -78,7 +78,15 @@ class reading {
   }
   /// To the first message of `time` or later; without their stamps, to a segment that may begin before.
   void go_to_time(std::int64_t time) noexcept {
-    go_to(log_->first_of(log_->number_at(time)));
+    go_to(0);
+    // From segment to segment, with the cursor on each, as a reader does.
+    for (;;) {
+      const name next{in_->next.load(std::memory_order_acquire)};
+      if (next.number() != number_ + 1) break;
+      const std::int64_t opened = log_->at(next.index()).opened.load(std::memory_order_relaxed);
+      if (opened > time) break;
+      stand_at(log_->first_of(next.number()));
+    }
     if (in_->stamps != nullptr) since_ = time;
   }
   void leave() noexcept {

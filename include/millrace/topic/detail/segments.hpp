@@ -32,23 +32,21 @@ struct allocator_of<Sync, T> {
   using type = typename Sync::template allocator<T>;
 };
 
-/// life: [ number : 40 | holds : 20 | phase : 4 ]
+/// life: [ number : 60 | phase : 4 ]
 struct segment_life {
   enum phases : std::uint64_t {
     bare,       // no slots
     free,       // nobody needs it
-    preparing,  // one thread has it
+    preparing,  // one thread has it, to append it
     live,       // in the log
+    // why not `preparing`: who has been slow in appending it, long ago, would take it for not yet in the log
+    dropping,  // one thread has it, to put it away
   };
-  static constexpr std::uint64_t one_hold = 16;
-  static constexpr std::uint64_t most_holds = (std::uint64_t{1} << 20) - 1;
-
   std::uint64_t word;
   static constexpr segment_life of(std::uint64_t number, phases phase) noexcept {
-    return {number << 24 | phase};
+    return {number << 4 | phase};
   }
-  [[nodiscard]] std::uint64_t number() const noexcept { return word >> 24; }
-  [[nodiscard]] std::uint64_t holds() const noexcept { return word >> 4 & most_holds; }
+  [[nodiscard]] std::uint64_t number() const noexcept { return word >> 4; }
   [[nodiscard]] phases phase() const noexcept { return static_cast<phases>(word & 15); }
 };
 
@@ -77,7 +75,8 @@ struct alignas(hot_separation) segment {
   Slot* slots = nullptr;           // \ written while it is prepared
   std::int64_t* stamps = nullptr;  // /  of each message, if the topic takes them
   std::uint64_t index = 0;         // its own, in the table
-  atomic<std::uint64_t> claims{~std::uint64_t{0}};  // see multi_log.hpp
+  atomic<std::uint64_t> claims{~std::uint64_t{0}};  // \ see multi_log.hpp
+  atomic<std::uint32_t> holds{0};                   // /
 
   [[nodiscard]] segment_life lives(std::memory_order order) const noexcept { return {life.load(order)}; }
 };
@@ -165,7 +164,7 @@ class segment_table {
       life l = s.lives(std::memory_order_relaxed);
       if (l.phase() != life::free || spare-- > 0) return false;
       spare = 0;
-      if (s.life.compare_exchange_strong(l.word, life::of(l.number(), life::preparing).word,
+      if (s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,
                                          std::memory_order_acquire, std::memory_order_relaxed)) {  // (3)
         strip(s);
         s.life.store(life::of(l.number(), life::bare).word, std::memory_order_release);  // (4)
@@ -200,7 +199,8 @@ class segment_table {
       segment_type* s;
       std::uint64_t was;
       ~undo() {
-        if (s != nullptr) s->life.store(life::of(was, life::bare).word, std::memory_order_release);
+        if (s != nullptr)
+          s->life.store(life::of(was, life::bare).word, std::memory_order_relaxed);  // nothing was written
       }
     } on_failure{&s, was};
     Slot* const slots = slot_allocator().allocate(size_);

@@ -96,7 +96,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
 
   void close() noexcept {
     // (3) A publisher has claimed before this, and then the claim is seen, or sees this, and takes it back.
-    this->flags_.fetch_or(core::closing, std::memory_order_relaxed);
+    this->flags_.fetch_or(core::closing, std::memory_order_release);
     Sync::heavy_fence();
     this->flags_.fetch_or(core::sealed, std::memory_order_release);  // (4) pairs with (5)
     this->tell_all();
@@ -129,6 +129,8 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     Sync::light_fence();
     if ((this->flags_.load(std::memory_order_relaxed) & core::closing) == 0) [[likely]]
       return true;
+    // acquire, again: what was written before the close is visible to who is told of it
+    static_cast<void>(this->flags_.load(std::memory_order_acquire));
     withdraw(at);
     return false;
   }
@@ -155,7 +157,6 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
       this->open(s, number, last_->opened.load(std::memory_order_relaxed));
       s.life.store(life::of(number, life::live).word, std::memory_order_release);
       last_->next.store(name::of(number, s.index).word, std::memory_order_release);
-      this->current_.store(name::of(number, s.index).word, std::memory_order_release);
       last_ = &s;
       end_ += this->size_;
     }
