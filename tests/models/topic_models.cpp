@@ -396,7 +396,7 @@ struct late_publisher {
   }
   void thread(int i) {
     if (i == 0) {
-      check(t.try_publish(value(100, this)) == outcome::ok, "it comes later");
+      static_cast<void>(t.try_publish(value(100, this)));
     } else {
       for (std::uint64_t v = 2; v < 6; ++v) static_cast<void>(t.try_publish(value(v)));
     }
