@@ -407,7 +407,7 @@ void shorten(topic_turn& t) {
   const auto begin = bench::stopwatch::now();
   sample(tenth);
   const double whole = part * std::chrono::duration<double>(bench::stopwatch::now() - begin).count();
-  if (whole > longest) {
+  if (t.who->scales && whole > longest) {
     t.messages =
         std::max(least, static_cast<std::uint64_t>(static_cast<double>(t.messages) * longest / whole));
   }

@@ -37,6 +37,7 @@ struct topic_entry {
   std::string name;
   role as;
   std::function<std::vector<double>(std::uint64_t messages)> sample;  // a figure for each column
+  bool scales = true;  // so that a sample of fewer messages takes less time
 };
 
 namespace topics {
@@ -144,7 +145,8 @@ double race_through(C& log, const plan& p, std::uint64_t messages) {
     all.push_back([&log, &out, &p, r, messages](tally&) {
       with(p.readers[r].what, [&](auto what) {
         std::uint64_t value = first_value;
-        log.read(r, messages, [&value](const T& v) { apply<decltype(what)::value>(value, item<T>::number(v)); });
+        log.read(r, messages,
+                 [&value](const T& v) { apply<decltype(what)::value>(value, item<T>::number(v)); });
         out[r].value = value;
       });
     });
@@ -205,6 +207,7 @@ std::string table_of(waits how, const char* item);
 topic_column column_of(const plan& p);
 inline constexpr const char* crowd_table = "readers/8B";
 inline constexpr const char* publish_table = "publish/8B";
+inline constexpr const char* stalled_table = "stalled/8B";
 
 /// A template over the type of a message, the waiting rule, and whether several threads may publish.
 template <template <class, waits, bool> class C>

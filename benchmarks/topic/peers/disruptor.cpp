@@ -48,7 +48,10 @@ class java {
     std::istringstream answer(line);
     std::string word;
     answer >> word;
-    if (word != "ok") throw std::runtime_error(line);
+    if (word != "ok") {
+    const std::string why = line;
+    throw std::runtime_error(why.substr(0, why.find('\n')));
+  }
     std::vector<double> numbers;
     for (double n = 0; answer >> n;) numbers.push_back(n);
     return numbers;
@@ -150,6 +153,6 @@ void bench::add_topic_disruptor(suite& s) {
 }
 #else
 void bench::add_topic_disruptor(suite& s) {
-  s.missing_topic("the LMAX Disruptor: libdisruptor-java, openjdk-17-jdk-headless");
+  s.missing_topic("the LMAX Disruptor: libdisruptor-java, default-jdk-headless");
 }
 #endif
