@@ -49,9 +49,9 @@ class java {
     std::string word;
     answer >> word;
     if (word != "ok") {
-    const std::string why = line;
-    throw std::runtime_error(why.substr(0, why.find('\n')));
-  }
+      const std::string why = line;
+      throw std::runtime_error(why.substr(0, why.find('\n')));
+    }
     std::vector<double> numbers;
     for (double n = 0; answer >> n;) numbers.push_back(n);
     return numbers;
