@@ -136,7 +136,7 @@ void bench::add_topic(suite& s) {
          {{"publisher", "ns"}, {"the other reader", "ns"}, {"missed by the one that stood still", "%"}},
          std::string("millrace::topic, ") + name,
          role::variant,
-         [rule = rule](std::uint64_t messages) { return stalled(rule, messages); },
+         [of = rule](std::uint64_t messages) { return stalled(of, messages); },
          false});
   }
 }
