@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -32,17 +33,21 @@ using bench::contest;
 using bench::entry;
 using bench::series;
 using bench::timer_series;
+using bench::topic_series;
 
 constexpr const char* usage =
     "millrace_bench [--all | --pairs | --benchmark_filter=REGEX] [options]\n"
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
     "65536\n"
-    "                    and none, one by one, in batches, waiting; selects; timers\n"
+    "                    and none, one by one, in batches, waiting; selects; timers; topics\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
     "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
-    "                    burst/item/contender and timers/workload/contender\n"
+    "                    burst/item/contender, timers/workload/contender and topics/table/column/contender\n"
     "  --timers          only these\n"
+    "  --topics          only these\n"
+    "  --messages=N      of a sample of topics at most, default 2000000, or 200000 of what runs without "
+    "arguments\n"
     "  --list            names what would run\n"
     "  --rounds=N        default 21, at least 7\n"
     "  --milliseconds=N  a sample's length, default 30\n"
@@ -53,9 +58,11 @@ struct settings {
   bool all = false;
   bool pairs = false;
   bool timers = false;
+  bool topics = false;
   bool list = false;
   std::size_t rounds = 21;
   double seconds = 0.030;
+  std::uint64_t messages = 0;
   std::string json;
   std::string page;
   std::string command = "millrace_bench";
@@ -93,12 +100,16 @@ settings parse(int argc, char** argv) {
       s.pairs = true;
     } else if (argument == "--timers") {
       s.timers = true;
+    } else if (argument == "--topics") {
+      s.topics = true;
     } else if (argument == "--list") {
       s.list = true;
     } else if (const char* rounds = value("--rounds=")) {
       s.rounds = number(argument, rounds, 7);
     } else if (const char* milliseconds = value("--milliseconds=")) {
       s.seconds = 1e-3 * static_cast<double>(number(argument, milliseconds, 1));
+    } else if (const char* messages = value("--messages=")) {
+      s.messages = number(argument, messages, 10'000);
     } else if (const char* json = value("--json=")) {
       s.json = json;
     } else if (const char* page = value("--page=")) {
@@ -113,6 +124,10 @@ settings parse(int argc, char** argv) {
 std::string name_of(const entry& e) { return fmt::format("{}/{}", to_string(e.where), e.name); }
 std::string name_of(const bench::burst_entry& e) { return fmt::format("burst/8B/{}", e.name); }
 std::string name_of(const bench::timer_entry& e) { return fmt::format("timers/{}/{}", e.workload, e.name); }
+std::string cell_of(const bench::topic_entry& e) {
+  return fmt::format("{}/{}", e.table, e.columns.front().name);
+}
+std::string name_of(const bench::topic_entry& e) { return fmt::format("topics/{}/{}", cell_of(e), e.name); }
 
 /// Whether the name is one of those asked for; nothing: none was.
 std::optional<bool> filtered(const std::string& name) {
@@ -131,7 +146,7 @@ bool chosen(const entry& e, const settings& s) {
       c.capacity == bench::main_capacity || c.capacity == bench::unbounded || c.how == verbs::selecting;
   const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
   const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
-  if (s.timers) return false;
+  if (s.timers || s.topics) return false;
   if (s.pairs) return main && even && c.how == verbs::trying;
   if (s.all) return usual;
   const std::string_view item = c.item;
@@ -162,7 +177,7 @@ std::vector<contest> chosen_contests(const bench::suite& all, const settings& s)
 std::vector<burst_series> chosen_bursts(const bench::suite& all, const settings& s) {
   std::vector<burst_series> bursts;
   for (const bench::burst_entry& e : all.bursts) {
-    if (filtered(name_of(e)).value_or(!s.pairs && !s.timers)) bursts.push_back({&e, {}});
+    if (filtered(name_of(e)).value_or(!s.pairs && !s.timers && !s.topics)) bursts.push_back({&e, {}});
   }
   return bursts;
 }
@@ -173,6 +188,29 @@ std::vector<const bench::timer_entry*> chosen_timers(const bench::suite& all, co
     if (filtered(name_of(e)).value_or(s.all || s.timers)) chosen.push_back(&e);
   }
   return chosen;
+}
+
+/// A contender in a cell of topics, and how many messages make a sample of it.
+struct topic_turn {
+  const bench::topic_entry* who;
+  std::uint64_t messages;
+};
+using topic_cell = std::vector<topic_turn>;
+
+std::vector<topic_cell> chosen_topics(const bench::suite& all, const settings& s) {
+  const bool quick = !s.all && !s.topics && std::string(benchmark::GetBenchmarkFilter()).empty();
+  const std::uint64_t messages = s.messages != 0 ? s.messages : quick ? 200'000 : 2'000'000;
+  std::vector<topic_cell> cells;
+  for (const bench::topic_entry& e : all.topics) {
+    const bool usual = !s.pairs && !s.timers && (e.table == "spinning/8B" || e.table == "parking/8B");
+    if (!filtered(name_of(e)).value_or(s.all || s.topics || usual)) continue;
+    const auto same = std::find_if(cells.begin(), cells.end(), [&](const topic_cell& c) {
+      return cell_of(*c.front().who) == cell_of(e);
+    });
+    topic_cell& c = same != cells.end() ? *same : cells.emplace_back();
+    c.push_back({&e, messages});
+  }
+  return cells;
 }
 
 /// Takes what Google Benchmark has measured.
@@ -350,6 +388,67 @@ std::vector<timer_series> measure(const std::vector<const bench::timer_entry*>& 
   return all;
 }
 
+std::vector<double> sample(const topic_turn& t) {
+  try {
+    return t.who->sample(t.messages);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "\nmillrace_bench: {}: {}\n", name_of(*t.who), e.what());
+    std::exit(1);
+  }
+}
+
+/// Fewer messages where they would take longer than that. Warms up, too.
+void shorten(topic_turn& t) {
+  constexpr double longest = 0.5;  // seconds
+  constexpr std::uint64_t part = 10;
+  constexpr std::uint64_t least = 1000;
+  topic_turn tenth{t.who, t.messages / part};
+  sample(tenth);
+  const auto begin = bench::stopwatch::now();
+  sample(tenth);
+  const double whole = part * std::chrono::duration<double>(bench::stopwatch::now() - begin).count();
+  if (t.who->scales && whole > longest) {
+    t.messages =
+        std::max(least, static_cast<std::uint64_t>(static_cast<double>(t.messages) * longest / whole));
+  }
+}
+
+/// As the cells of the queues: a round runs the cells in random order, and in each its contenders, once, in random order.
+std::vector<topic_series> measure(std::vector<topic_cell> cells, std::size_t rounds) {
+  std::vector<topic_series> all;
+  const auto note = [&](const bench::topic_entry& e, std::size_t i, const double* value) {
+    const auto same = std::find_if(all.begin(), all.end(), [&](const topic_series& t) {
+      return t.table == e.table && t.column.name == e.columns[i].name && t.name == e.name;
+    });
+    topic_series& t =
+        same != all.end() ? *same : all.emplace_back(topic_series{e.table, e.columns[i], e.name, e.as, {}});
+    if (value != nullptr) t.rounds.push_back(*value);
+  };
+  // In the order of the program, which the rounds are not in.
+  for (const topic_cell& c : cells) {
+    for (const topic_turn& t : c) {
+      for (std::size_t i = 0; i < t.who->columns.size(); ++i) note(*t.who, i, nullptr);
+    }
+  }
+  std::mt19937 random(std::random_device{}());
+  for (std::size_t round = 0; round <= rounds && !cells.empty(); ++round) {
+    fmt::print(stderr, "topics {} of {}\n", round, rounds);
+    std::shuffle(cells.begin(), cells.end(), random);
+    for (topic_cell& c : cells) {
+      std::shuffle(c.begin(), c.end(), random);
+      for (topic_turn& t : c) {
+        if (round == 0) {
+          shorten(t);
+          continue;
+        }
+        const std::vector<double> figures = sample(t);
+        for (std::size_t i = 0; i < figures.size(); ++i) note(*t.who, i, &figures[i]);
+      }
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -383,22 +482,36 @@ int main(int argc, char** argv) {
   bench::add_libevent_thread(all);
   bench::add_libuv(all);
   bench::add_libuv_thread(all);
+#if BENCH_TOPIC
+  bench::add_topic(all);
+#endif
+  bench::add_topic_disruptor(all);
+  bench::add_mutex_broadcast(all);
+  bench::add_topic_channels(all);
+  bench::add_topic_moodycamel(all);
+  bench::add_topic_signals2(all);
 
-  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}};
+  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}, {}};
   const std::vector<const bench::timer_entry*> timers = chosen_timers(all, s);
-  if (r.contests.empty() && r.bursts.empty() && timers.empty()) refuse("nothing matches");
+  const std::vector<topic_cell> topics = chosen_topics(all, s);
+  if (r.contests.empty() && r.bursts.empty() && timers.empty() && topics.empty()) refuse("nothing matches");
   if (s.list) {
     for (const contest& c : r.contests) {
       for (const series& x : c.all) fmt::print("{}\n", name_of(*x.who));
     }
     for (const burst_series& b : r.bursts) fmt::print("{}\n", name_of(*b.who));
     for (const bench::timer_entry* e : timers) fmt::print("{}\n", name_of(*e));
+    for (const topic_cell& c : topics) {
+      for (const topic_turn& t : c) fmt::print("{}\n", name_of(*t.who));
+    }
     return 0;
   }
   const neighbours others;
   constexpr std::size_t enough = 7;  // of what takes long
   measure(r.bursts, std::min(s.rounds, enough));
   r.timers = measure(timers, s.timers ? s.rounds : std::min(s.rounds, enough));
+  r.topics = measure(topics, s.topics ? s.rounds : std::min(s.rounds, enough));
+  all.topics.clear();  // which ends the processes of those that have one
   measure(r.contests, s);
 
   const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());

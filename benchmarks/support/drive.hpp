@@ -45,6 +45,14 @@ concept batches = requires(Q& q, typename Q::value_type* v, std::size_t n) {
 template <class Q>
 concept one_to_one = requires { requires Q::one_to_one; };
 
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
 /// The waiting rule, the same for every contender: what a thread does when a try-verb refuses. It pauses once and
 /// tries again, then twice, four times, ..., 64 times, and from then on yields between tries, because there may be
 /// more threads than cores.
@@ -60,14 +68,6 @@ class waiting {
   }
 
  private:
-  static void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("isb" ::: "memory");
-#endif
-  }
-
   static constexpr unsigned most_pauses = 64;
   unsigned pauses_ = 1;
 };

@@ -238,6 +238,7 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
     fmt::print("\n");
   }
   print_timers(all, s);
+  print_topics(all, s);
   for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
 }
 
@@ -248,6 +249,11 @@ bool write_page(const std::string& path, const results& all, const suite& s, con
   if (queues && !put_between_marks(text, "queues", heading(c, c.rounds) + queue_tables(all, s))) return false;
   if (!all.timers.empty() &&
       !put_between_marks(text, "timers", heading(c, rounds_of(all.timers.front())) + timer_tables(all, s))) {
+    return false;
+  }
+  if (!all.topics.empty() &&
+      !put_between_marks(text, "topics",
+                         heading(c, all.topics.front().rounds.size()) + topic_tables(all, s))) {
     return false;
   }
   std::ofstream out(path);
@@ -326,6 +332,21 @@ bool write_json(const std::string& path, const results& all) {
       r.repetitions = static_cast<std::int64_t>(t.figures[f].size());
       r.counters[name_of(timer_figure(f))] = benchmark::Counter(quantile(t.figures[f], 0.5));
     }
+    json.ReportRuns({r});
+  }
+  for (const topic_series& t : all.topics) {
+    run r;
+    r.run_name.function_name = fmt::format("topics/{}/{}/{}", t.table, t.column.name, t.name);
+    r.family_index = family++;
+    r.per_family_instance_index = 0;
+    r.repetitions = static_cast<std::int64_t>(t.rounds.size());
+    r.run_type = run::RT_Aggregate;
+    r.aggregate_name = "median";
+    r.aggregate_unit = benchmark::kTime;
+    const spread x = spread_of(t.rounds);
+    r.counters[t.column.unit] = benchmark::Counter(x.median);
+    r.counters["q1"] = benchmark::Counter(x.q1);
+    r.counters["q3"] = benchmark::Counter(x.q3);
     json.ReportRuns({r});
   }
   json.Finalize();

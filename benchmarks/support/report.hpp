@@ -22,19 +22,20 @@ struct results {
   std::vector<contest> contests;
   std::vector<burst_series> bursts;
   std::vector<timer_series> timers;
+  std::vector<topic_series> topics;
 };
 
-/// Every contender of every cell, the bursts, then the targets, then the timers with theirs.
+/// Every contender of every cell, the bursts, then the targets, then the timers with theirs, then the topics.
 void print_tables(const results& all, const suite& s, const circumstances& c);
 
-/// Replaces what stands between the marks of the bench page: the queues' tables, or the timers', or both, as they have been
-/// measured. False: no such file, or no marks.
+/// Replaces what stands between the marks of the bench page: the tables of the queues, the timers and the topics, as far as
+/// they have been measured. False: no such file, or no marks.
 [[nodiscard]] bool write_page(const std::string& path, const results& all, const suite& s,
                               const circumstances& c);
 
 /// One entry a round and contender, and for each contender an aggregate "median" with the counters `q1`, `q3`
 /// and, where there is one of ours, `ours_is_faster`; of a burst and of timers one entry, whose counters
-/// say all. False: the file cannot be written.
+/// say all; of topics one a cell and contender. False: the file cannot be written.
 [[nodiscard]] bool write_json(const std::string& path, const results& all);
 
 // The part of the timers, in timer_report.cpp.
@@ -42,5 +43,9 @@ void print_timers(const results& all, const suite& s);
 [[nodiscard]] std::string timer_tables(const results& all, const suite& s);
 /// What the table calls it.
 [[nodiscard]] const char* name_of(timer_figure f);
+
+// That of the topics, in topic_report.cpp.
+void print_topics(const results& all, const suite& s);
+[[nodiscard]] std::string topic_tables(const results& all, const suite& s);
 
 }  // namespace bench

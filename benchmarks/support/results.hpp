@@ -94,6 +94,15 @@ struct timer_series {
   }
 };
 
+/// One contender in one cell of a table of topics, round by round.
+struct topic_series {
+  std::string table;
+  topic_column column;
+  std::string name;
+  role as;
+  std::vector<double> rounds;
+};
+
 struct timer_verdict {
   const timer_target* goal;
   const timer_series* rival;  // the best of those that count; nullptr: the goal has none

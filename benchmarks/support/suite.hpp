@@ -16,6 +16,7 @@
 #include "support/role.hpp"
 #include "support/timer_threads.hpp"
 #include "support/timers.hpp"
+#include "support/topics.hpp"
 
 namespace bench {
 
@@ -109,16 +110,25 @@ class suite {
     enter_timer_threads<C>(timers, name, as);
   }
 
+  /// `C` is entered in the workloads of topics by what this returns.
+  template <template <class, topics::waits, bool> class C>
+  topics::entering<C> add_topic(const char* name, role as) {
+    return {topics, name, as};
+  }
+
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
+  void missing_topic(std::string what) { topic_notes.push_back(std::move(what)); }
 
   std::vector<entry> entries;
   std::vector<burst_entry> bursts;
   std::vector<timer_entry> timers;
+  std::vector<topic_entry> topics;
   std::vector<target> targets;
   std::vector<timer_target> timer_targets;
   double burst_bytes_at_most = 0;  // an item, for ours
   std::vector<std::string> notes;
+  std::vector<std::string> topic_notes;
 
  private:
   template <class T>
@@ -147,7 +157,7 @@ class suite {
   }
 };
 
-// One function a file of queue/, time/ and alternatives/.
+// One function a file of queue/, time/, topic/ and alternatives/.
 void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
@@ -176,5 +186,12 @@ void add_libevent(suite&);
 void add_libevent_thread(suite&);
 void add_libuv(suite&);
 void add_libuv_thread(suite&);
+
+void add_topic(suite&);
+void add_topic_channels(suite&);
+void add_mutex_broadcast(suite&);
+void add_topic_disruptor(suite&);
+void add_topic_moodycamel(suite&);
+void add_topic_signals2(suite&);
 
 }  // namespace bench
