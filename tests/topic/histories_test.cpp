@@ -641,7 +641,7 @@ TEST_CASE("a history that cannot be is found out") {
     CHECK(wrong.find(why) != std::string::npos);
   };
   for (int time = 0; time < 20; ++time) {
-    for (const unsigned who : {0, 1, 2, 4}) {
+    for (const unsigned who : {0u, 1u, 2u, 4u}) {
       {
         topic_history lost = good;
         topic_diary& d = lost.diaries[who];

@@ -262,3 +262,34 @@ TEST_CASE("a reader whose handler throws gets the message again, and loses none"
   handlers_that_throw<producers::multi>();
   handlers_that_throw<producers::single>();
 }
+
+// A handler that wants to know the batch's end gets a message only when the next one has been looked for.
+TEST_CASE("a lossy reader stays in a message's segment until its handler has had it") {
+  topic<std::string> log(4, {.keep = {.messages = 0}, .segment = 2});
+  const auto publish = [&](int n, char c) {
+    for (int i = 0; i < n; ++i) CHECK(log.try_publish(std::string(100, c)) == outcome::ok);
+  };
+  auto reader = log.subscribe({.when_full = overrun::drop_oldest, .filter = [&](const std::string& s) {
+                                 if (s[0] == 'c') publish(40, 'x');
+                                 return s[0] == 'a';
+                               }});
+  publish(1, 'a');
+  publish(3, 'b');
+  publish(1, 'c');
+  std::string got;
+  reader.poll([&](const std::string& s, std::uint64_t, bool) { got = s; });
+  CHECK(got == std::string(100, 'a'));
+}
+
+TEST_CASE("who is behind a lossy reader gets no message that its handler has not had") {
+  topic<int> log(64, {.segment = 4});
+  auto gate =
+      log.subscribe({.when_full = overrun::drop_oldest, .filter = [](const int& v) { return v != 3; }});
+  auto behind = log.subscribe({.after = {gate}});
+  for (int i = 0; i < 6; ++i) CHECK(log.try_publish(i) == outcome::ok);
+  int last = -1;
+  gate.poll([&](const int& v, std::uint64_t, bool) {
+    behind.poll([&](const int& b) { last = b; });
+    CHECK(last < v);
+  });
+}
