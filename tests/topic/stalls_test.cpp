@@ -505,6 +505,44 @@ TEST_CASE("a reader that loses nothing stops publishers when the log is full, an
   }
 }
 
+TEST_CASE("a reader that goes back while a row is being published is heeded at any step") {
+  const support::watchdog guard("a reader that goes back");
+  int steps = 0;
+  for (;; ++steps) {
+    log_of<std::uint64_t, producers::single> log(8, {.segment = 4});
+    auto reader = log.subscribe();
+    ledger before;
+    std::uint64_t n = 0;
+    // why 14: what is kept begins with a whole segment, more than the capacity back
+    while (n < 14) {
+      publish_next(log, setting, n);
+      reader.poll([&](std::uint64_t v) { before.take(v); });
+    }
+    std::uint64_t published = 0;
+    stall suspension(steps);
+    std::thread thread([&] {
+      std::vector<std::uint64_t> row;
+      for (std::uint64_t i = 0; i < 5; ++i) row.push_back(setting << number_bits | (n + i));
+      suspension.arm();
+      published = log.try_publish_n(row.begin(), row.size());
+      suspension.disarm();
+    });
+    const bool suspended = suspension.await();
+    reader.seek(earliest);
+    const std::uint64_t from = reader.position();
+    if (suspended) suspension.resume();
+    thread.join();
+    CHECK(log.tail() == n + published);
+    ledger got;
+    got.next[setting] = from;
+    if (log.tail() == n + published) reader.poll([&](std::uint64_t v) { got.take(v); });
+    CHECK_FALSE(got.disorder);
+    CHECK(got.count[setting] == n + published - from);
+    if (!suspended) break;
+  }
+  CHECK(steps >= 9);
+}
+
 #if defined(__unix__) &&                                                                                     \
     !MILLRACE_TSAN  // why: ThreadSanitizer holds signals back until the thread calls the system
 
