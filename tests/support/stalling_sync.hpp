@@ -88,6 +88,10 @@ struct stalling_sync : millrace::std_sync {
       stall::step();
       return value_.fetch_or(v, order);
     }
+    T fetch_and(T v, std::memory_order order) noexcept {
+      stall::step();
+      return value_.fetch_and(v, order);
+    }
     bool compare_exchange_strong(T& expected, T desired, std::memory_order order) noexcept {
       stall::step();
       return value_.compare_exchange_strong(expected, desired, order);

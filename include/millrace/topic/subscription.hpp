@@ -366,8 +366,11 @@ class subscription {
     while (done + (held != nullptr) < max) {
       if (held != nullptr && at_.is_lossy() && at_.at_end_of_segment()) hand_out(true);
       if (held == nullptr) at_.keep_up();
-      const T* const message = at_.look(thoroughly && done == 0 && held == nullptr);
-      if (message == nullptr) break;
+      const T* const message = at_.look(thoroughly && done == 0 && held == nullptr, held != nullptr);
+      if (message == nullptr) {
+        if (held != nullptr && at_.is_lossy() && at_.at_end_of_segment()) continue;
+        break;
+      }
       if (held != nullptr) hand_out(false);
       held = message;
       held_at = at_.here();

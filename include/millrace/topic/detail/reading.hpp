@@ -101,11 +101,14 @@ class reading {
   MILLRACE_INLINE void keep_up() noexcept {
     if (falls_behind()) move_on();
   }
-  /// The message that is next, which stays until step() and commit(); nullptr: none yet, or ever.
-  const T* look(bool thoroughly) {
+  /// The message that is next, which stays until step() and commit(); nullptr: none yet, or ever, or, if it `holds` one that
+  /// it has not handled, it is at the end of that one's segment.
+  const T* look(bool thoroughly, bool holds = false) {
     for (;;) {
       if (disconnected_) return nullptr;
       if (at_end_of_segment()) {
+        // why: crossing gives up the segment, and tells readers behind this one that all in it has been handled
+        if (holds && is_lossy()) return nullptr;
         if (!cross()) return nullptr;
         continue;
       }

@@ -76,6 +76,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
         if (const outcome o = prepare(at); o != outcome::ok) return o;
       }
       const std::uint64_t limit = this->limit_.load(std::memory_order_relaxed);
+      if (limit <= at) continue;  // a reader has just gone back
       std::uint64_t to = limit < end_ ? limit : end_;
       if (to - at > n - done) to = at + (n - done);
       if (!claim(at, to)) return outcome::closed;
