@@ -281,6 +281,7 @@ struct closing : world<P> {
       for (int k = 0; k < 2; ++k) {
         in_place v(std::uint64_t(10 * i + k));
         const bool known = this->t.is_closed();
+        check(!known || why.get() == 1, "what was written before the close is visible to who sees it");
         if (this->t.publish(std::move(v)) == outcome::ok) {
           check(!known, "closed is closed");
           ++accepted[i - 2];

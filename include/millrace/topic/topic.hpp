@@ -14,7 +14,7 @@
 //               readers nor other publishers, and keeps one segment from being used again. publish waits by its strategy
 //               while the slowest overrun::block reader leaves no room; no other reader makes it wait.
 // Errors      : full, closed or timeout, see core/outcome.hpp; the value is untouched then. No reader is no error. With many
-//               publishers there may be one message for each more than capacity().
+//               publishers there may be more than capacity(): one message for each, or what its publish_n is about to add.
 // Exceptions  : what T's copy or constructor throws, nothing is published then; std::bad_alloc, when a segment is needed
 //               and there is no storage, likewise. std::length_error for a capacity outside 1 .. 2^31,
 //               std::invalid_argument for an option out of its range, from the constructor; std::out_of_range and

@@ -181,13 +181,12 @@ class log_core {
     s.next.store(name::of(number, name::none).word, std::memory_order_relaxed);
   }
 
-  /// Up to where may be published: what the slowest lossless reader leaves room for.
-  std::uint64_t refresh_limit() noexcept {
+  /// Up to where the slowest lossless reader leaves room.
+  [[nodiscard]] std::uint64_t limit_of_readers() const noexcept {
     std::uint64_t lowest = cursor_word::most - capacity_;
     readers_.each([&](cursor_word c) {
       if (c.rule() == cursor_word::block && c.offset() < lowest) lowest = c.offset();
     });
-    limit_.store(lowest + capacity_, std::memory_order_relaxed);
     return lowest + capacity_;
   }
 
@@ -264,15 +263,15 @@ class log_core {
       if (l.phase() != life::live || l.number() >= floor || stood_on(l.number())) return false;
       // (2) acquire; pairs with the end of a hold: who was late has taken its message out
       if (s.holds.load(std::memory_order_acquire) != 0) return false;
-      // (1) acquire; pairs with who opened it, and with (3)
+      // Relaxed: the tail, which has been looked at, tells of who opened it.
       if (!s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,
-                                          std::memory_order_acquire, std::memory_order_relaxed)) {
+                                          std::memory_order_relaxed, std::memory_order_relaxed)) {
         return false;
       }
       if (self().clear(s)) {
         table_.give_back(s, l.number());
       } else {
-        s.life.store(l.word, std::memory_order_release);  // (3)
+        s.life.store(l.word, std::memory_order_relaxed);  // nothing was done to it
       }
       return false;
     });

@@ -69,8 +69,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   static constexpr bool many = true;
 
   multi_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
-      : core(capacity, options, clock) {
-    segment_type& s = *core::find(0);
+      : core(capacity, options, clock), stamped_(options.stamp == stamps::each_message) {
+    segment_type& s = core::at(0);
     s.claims.store(claims_word::of(0).word, std::memory_order_relaxed);
     current_.store(name::of(0, s.index).word, std::memory_order_relaxed);
   }
@@ -241,6 +241,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     segment_type* in;
     slot* at;
     std::uint64_t number;
+    std::int64_t stamp;
   };
 
   [[nodiscard]] std::uint64_t claimed(claims_word c) const noexcept {
@@ -275,7 +276,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   MILLRACE_NOINLINE outcome look_closely() {
     if ((this->flags_.load(std::memory_order_acquire) & core::closing) != 0) return outcome::closed;
-    const std::uint64_t limit = this->refresh_limit();
+    const std::uint64_t limit = refresh_limit();
     if (tail() >= limit) return outcome::full;
     const name w{current_.load(std::memory_order_acquire)};
     segment_type& s = this->at(w.index());
@@ -294,6 +295,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       if (const outcome o = look(); o != outcome::ok) return o;
       const name w{current_.load(std::memory_order_acquire)};
       segment_type& s = this->at(w.index());
+      // why before the claim: so it is not later than the next segment's, by which a seek goes
+      const std::int64_t stamp = stamped_ ? this->now() : 0;
       // acquire; pairs with (4): what lay in the segment before is gone
       const claims_word c{s.claims.fetch_add(n, std::memory_order_acquire)};
       if (c.closed()) [[unlikely]]
@@ -303,7 +306,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         if (const outcome o = advance(w, s); o != outcome::ok) return o;
         continue;
       }
-      p = {&s, &s.slots[i], s.lives(std::memory_order_relaxed).number()};
+      p = {&s, &s.slots[i], s.lives(std::memory_order_relaxed).number(), stamp};
       if (n > this->size_ - i) {
         if constexpr (std::is_lvalue_reference_v<Count>) n = this->size_ - i;
       }
@@ -313,8 +316,13 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       return outcome::ok;
     }
   }
+  std::uint64_t refresh_limit() noexcept {
+    const std::uint64_t limit = this->limit_of_readers();
+    this->limit_.store(limit, std::memory_order_relaxed);
+    return limit;
+  }
   MILLRACE_NOINLINE void near_limit(std::uint64_t end) noexcept {
-    if (end >= this->refresh_limit()) this->flags_.fetch_or(core::full, std::memory_order_relaxed);
+    if (end >= refresh_limit()) this->flags_.fetch_or(core::full, std::memory_order_relaxed);
   }
 
   /// The segment `s`, which was `w`, is exhausted: goes on to the next one, which it makes if need be.
@@ -338,7 +346,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       if (s.next.compare_exchange_strong(next, name::of(number, fresh->index).word, std::memory_order_release,
                                          std::memory_order_relaxed)) {
         next = name::of(number, fresh->index).word;
-        this->refresh_limit();
+        refresh_limit();
       } else {
         this->table_.give_back(*fresh, number);
         return outcome::ok;  // somebody else was faster; look again
@@ -389,8 +397,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     stamp(p);
   }
   void stamp(const place& p) noexcept {
-    if (p.in->stamps != nullptr) [[unlikely]]
-      p.in->stamps[p.at - p.in->slots] = this->now();
+    if (stamped_) [[unlikely]]
+      p.in->stamps[p.at - p.in->slots] = p.stamp;
   }
   /// False: the slot is dead.
   [[nodiscard]] MILLRACE_INLINE bool put(const place& p) noexcept {
@@ -463,6 +471,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     }
   }
 
+  const bool stamped_;
   // Where new messages go. Read by all publishers, and written once a segment.
   alignas(hot_separation) atomic<std::uint64_t> current_{0};
 };

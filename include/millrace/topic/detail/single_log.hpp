@@ -38,7 +38,13 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   static constexpr bool many = false;
 
   single_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
-      : core(capacity, options, clock), last_(core::find(0)), end_(core::size_) {}
+      : core(capacity, options, clock),
+        last_(&core::at(0)),
+        slots_(last_->slots),
+        mask_(core::size_ - 1),
+        stamped_(options.stamp == stamps::each_message) {
+    this->limit_.store(core::size_, std::memory_order_relaxed);
+  }
   ~single_log() {
     this->table_.find_if([&](segment_type& s) {
       if (s.lives(std::memory_order_relaxed).phase() == life::live) clear(s);
@@ -50,7 +56,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   template <class... Args>
   MILLRACE_INLINE outcome offer(Args&&... args) {
     const std::uint64_t at = tail_.load(std::memory_order_relaxed);
-    if (at >= this->limit_.load(std::memory_order_relaxed) || at == end_) [[unlikely]] {
+    if (at >= this->limit_.load(std::memory_order_relaxed)) [[unlikely]] {
       if (const outcome o = prepare(at); o != outcome::ok) return o;
     }
     if (!claim(at, at + 1)) [[unlikely]]
@@ -72,12 +78,11 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   outcome offer_n(Iterator& from, std::size_t n, std::size_t& done) {
     while (done < n) {
       const std::uint64_t at = tail_.load(std::memory_order_relaxed);
-      if (at >= this->limit_.load(std::memory_order_relaxed) || at == end_) {
+      std::uint64_t to = this->limit_.load(std::memory_order_relaxed);
+      if (at >= to) {
         if (const outcome o = prepare(at); o != outcome::ok) return o;
+        continue;  // a reader may just have gone back
       }
-      const std::uint64_t limit = this->limit_.load(std::memory_order_relaxed);
-      if (limit <= at) continue;  // a reader has just gone back
-      std::uint64_t to = limit < end_ ? limit : end_;
       if (to - at > n - done) to = at + (n - done);
       if (!claim(at, to)) return outcome::closed;
       std::uint64_t next = at;
@@ -142,31 +147,41 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
 
   template <class... Args>
   MILLRACE_INLINE void put(std::uint64_t at, Args&&... args) {
-    const std::uint64_t i = at & (this->size_ - 1);
-    ::new (static_cast<void*>(last_->slots[i].bytes)) T(std::forward<Args>(args)...);
-    if (last_->stamps != nullptr) [[unlikely]]
+    const std::uint64_t i = at & mask_;
+    ::new (static_cast<void*>(slots_[i].bytes)) T(std::forward<Args>(args)...);
+    if (stamped_) [[unlikely]]
       last_->stamps[i] = this->now();
   }
 
+  /// The limit has been reached: that of the readers, or the segment's end.
   MILLRACE_NOINLINE outcome prepare(std::uint64_t at) {
     if (this->is_closed()) return outcome::closed;
-    if (at >= this->refresh_limit()) return outcome::full;
-    if (at == end_) {
-      this->trim();
-      const std::uint64_t number = this->number_of(at);
-      segment_type& s = this->table_.take(number);
-      this->open(s, number, last_->opened.load(std::memory_order_relaxed));
-      s.life.store(life::of(number, life::live).word, std::memory_order_release);
-      last_->next.store(name::of(number, s.index).word, std::memory_order_release);
-      last_ = &s;
-      end_ += this->size_;
+    std::uint64_t end = this->first_of(last_->lives(std::memory_order_relaxed).number() + 1);
+    const std::uint64_t limit = this->limit_of_readers();
+    if (at >= limit) return outcome::full;
+    if (at == end) {
+      open_next(at);
+      end += this->size_;
     }
+    this->limit_.store(limit < end ? limit : end, std::memory_order_relaxed);
     return outcome::ok;
+  }
+  void open_next(std::uint64_t at) {
+    this->trim();
+    const std::uint64_t number = this->number_of(at);
+    segment_type& s = this->table_.take(number);
+    this->open(s, number, last_->opened.load(std::memory_order_relaxed));
+    s.life.store(life::of(number, life::live).word, std::memory_order_release);
+    last_->next.store(name::of(number, s.index).word, std::memory_order_release);
+    last_ = &s;
+    slots_ = s.slots;
   }
 
   // The publisher's own:
   alignas(hot_separation) segment_type* last_;
-  std::uint64_t end_;
+  plain_slot<T>* slots_;
+  const std::uint64_t mask_;
+  const bool stamped_;
   // And these it writes:
   alignas(hot_separation) atomic<std::uint64_t> tail_{0};
   atomic<std::uint64_t> claimed_{0};
