@@ -54,7 +54,7 @@
 namespace explore {
 
 inline constexpr int most_threads = 6;      // the world's, and one that builds and finishes it
-inline constexpr int most_locations = 128;  // coherence orders per execution
+inline constexpr int most_locations = 160;  // coherence orders per execution
 
 /// A place in the source, by which a memory order is known.
 struct site {

@@ -284,6 +284,20 @@ TEMPLATE_TEST_CASE("a constructor that throws leaves no hole and loses nothing",
     }
     REQUIRE(seen == published);
     REQUIRE(reader.missed() == 0);
+
+    typename TestType::template topic<value> small(64, {.keep = {.messages = 0}, .segment = 4});
+    auto fast = small.subscribe();
+    for (int i = 0; i < 2000; ++i) {
+      instances::throw_at(i % 3 == 0 ? 1 : 0);
+      try {
+        if (small.emplace(i) != outcome::ok) std::abort();
+      } catch (const support::thrown&) {
+      }
+      instances::spare();
+      while (fast.try_next() != nullptr) {
+      }
+    }
+    REQUIRE(small.bytes() < 20 * (4 * (sizeof(value) + 16) + 512));
   };
   with(std::type_identity<support::steady>());
   with(std::type_identity<support::copied>());

@@ -90,7 +90,6 @@ class segment_table {
 
  public:
   using segment_type = segment<Sync, Slot>;
-  static constexpr std::uint64_t most = 65'532;
 
   /// `size` slots each, a power of two.
   segment_table(std::size_t size, bool with_stamps) noexcept : size_(size), with_stamps_(with_stamps) {}
@@ -188,8 +187,8 @@ class segment_table {
 
  private:
   static constexpr std::uint64_t first =
-      4;  // segments of the first block; each one has twice as many as the one before
-  static constexpr std::size_t blocks = 14;
+      2;  // segments of the first block; each one has twice as many as the one before
+  static constexpr std::size_t blocks = 15;
   using slot_allocator = typename allocator_of<Sync, Slot>::type;
   using stamp_allocator = typename allocator_of<Sync, std::int64_t>::type;
   using block_allocator = typename allocator_of<Sync, segment_type>::type;
@@ -231,7 +230,7 @@ class segment_table {
     while (b < blocks && blocks_[b].load(std::memory_order_relaxed) != nullptr) ++b;
     if (b == blocks)
       fail<std::length_error>(
-          "topic: readers and publishers hold more than 65,532 segments; wants larger ones");
+          "topic: readers and publishers hold more than 65,534 segments; wants larger ones");
     segment_type* const block = block_allocator().allocate(first << b);
     for (std::size_t i = 0; i < first << b; ++i) {
       ::new (static_cast<void*>(block + i)) segment_type;
