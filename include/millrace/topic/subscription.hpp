@@ -329,11 +329,11 @@ class subscription {
       std::uint64_t row = at_.side_by_side(end);
       if (row == 0) break;
       if (row > commit_every()) row = commit_every();
-      auto* const slots = at_.first_slot();
+      auto* const cells = at_.first_slot();
       const std::uint64_t offset = at_.at();
       std::uint64_t i = 0;
       detail::on_exception stay([&] { at_.skip(i); });
-      for (; i != row; ++i) call(handler, *slots[i].value(), offset + i, offset + i + 1 == end);
+      for (; i != row; ++i) call(handler, *cells[i].value(), offset + i, offset + i + 1 == end);
       stay.dismiss();
       at_.skip(row);
       done += row;

@@ -207,7 +207,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   /// The slot at `offset` has had nothing in it for a while. True: now it is settled, because there is something to go on to.
   bool pass_over(segment_type& s, std::uint64_t number, std::uint64_t offset) noexcept {
     const std::uint64_t i = offset - this->first_of(number);
-    slot& at = s.slots[i];
+    slot& at = s.cells[i];
     if (!something_behind(s, number, i)) return false;
     for (unsigned p = 0; p < patience; ++p) {
       Sync::pause();
@@ -227,7 +227,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   bool clear(segment_type& s) noexcept {
     const std::uint64_t number = s.lives(std::memory_order_relaxed).number();
     for (std::uint64_t i = 0; i < this->size_; ++i) {
-      if (!settled(s.slots[i], number)) return false;
+      if (!settled(s.cells[i], number)) return false;
     }
     destroy_all(s, number);
     return true;
@@ -261,7 +261,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     if (!c.is_of(number) || to <= i) return false;
     if (c.closed()) return true;
     for (std::uint64_t k = i + 1; k < to; ++k) {
-      if (settled(s.slots[k], number)) return true;
+      if (settled(s.cells[k], number)) return true;
     }
     return to == this->size_ && s.next.load(std::memory_order_relaxed) != name::of(number, name::none).word;
   }
@@ -306,7 +306,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         if (const outcome o = advance(w, s); o != outcome::ok) return o;
         continue;
       }
-      p = {&s, &s.slots[i], s.lives(std::memory_order_relaxed).number(), stamp};
+      p = {&s, &s.cells[i], s.lives(std::memory_order_relaxed).number(), stamp};
       if (n > this->size_ - i) {
         if constexpr (std::is_lvalue_reference_v<Count>) n = this->size_ - i;
       }
@@ -398,7 +398,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   void stamp(const place& p) noexcept {
     if (stamped_) [[unlikely]]
-      p.in->stamps[p.at - p.in->slots] = p.stamp;
+      p.in->stamps[p.at - p.in->cells] = p.stamp;
   }
   /// False: the slot is dead.
   [[nodiscard]] MILLRACE_INLINE bool put(const place& p) noexcept {
@@ -461,8 +461,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   void destroy_all(segment_type& s, std::uint64_t number) noexcept {
     if constexpr (!std::is_trivially_destructible_v<T>) {
       for (std::uint64_t i = 0; i < this->size_; ++i) {
-        if (s.slots[i].state.load(std::memory_order_relaxed) == slot::full(number)) {
-          std::destroy_at(s.slots[i].value());
+        if (s.cells[i].state.load(std::memory_order_relaxed) == slot::full(number)) {
+          std::destroy_at(s.cells[i].value());
         }
       }
     } else {

@@ -113,7 +113,7 @@ class reading {
         continue;
       }
       if (at_ >= known_ && !refresh()) return nullptr;
-      auto& slot = in_->slots[at_ - log_->first_of(number_)];
+      auto& slot = in_->cells[at_ - log_->first_of(number_)];
       if constexpr (Log::many) {
         const std::uint64_t state = slot.state.load(std::memory_order_acquire);  // (2) pairs with the publish
         if (state != slot.full(number_)) {
@@ -178,7 +178,7 @@ class reading {
     const std::uint64_t left = log_->first_of(number_) + log_->segment_size() - at_;
     return end - at_ < left ? end - at_ : left;
   }
-  [[nodiscard]] auto* first_slot() const noexcept { return in_->slots + (at_ - log_->first_of(number_)); }
+  [[nodiscard]] auto* first_slot() const noexcept { return in_->cells + (at_ - log_->first_of(number_)); }
   void skip(std::uint64_t n) noexcept { at_ += n; }
 
   /// A place to come back to, while nothing has been committed behind it.

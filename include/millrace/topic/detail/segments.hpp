@@ -72,7 +72,7 @@ struct alignas(hot_separation) segment {
   // What follows it: [ own number + 1 | index ], or [ own number | none ], or [ own number | closed ].
   atomic<std::uint64_t> next{0};
   atomic<std::int64_t> opened{0};  // when it became part of the log, in ticks of the topic's clock
-  Slot* slots = nullptr;           // \ written while it is prepared
+  Slot* cells = nullptr;           // \ written while it is prepared
   std::int64_t* stamps = nullptr;  // /  of each message, if the topic takes them
   std::uint64_t index = 0;         // its own, in the table
   atomic<std::uint64_t> claims{~std::uint64_t{0}};  // \ see multi_log.hpp
@@ -147,7 +147,7 @@ class segment_table {
       // (3) acquire; pairs with (4): what lay in it is gone
       if (best->life.compare_exchange_strong(was.word, life::of(number, life::preparing).word,
                                              std::memory_order_acquire, std::memory_order_relaxed)) {
-        if (best->slots == nullptr) furnish(*best, was.number());
+        if (best->cells == nullptr) furnish(*best, was.number());
         return *best;
       }
     }
@@ -202,26 +202,26 @@ class segment_table {
           s->life.store(life::of(was, life::bare).word, std::memory_order_relaxed);  // nothing was written
       }
     } on_failure{&s, was};
-    Slot* const slots = slot_allocator().allocate(size_);
+    Slot* const cells = slot_allocator().allocate(size_);
     if (with_stamps_) {
       struct give_back {
-        Slot* slots;
+        Slot* cells;
         std::size_t size;
         ~give_back() {
-          if (slots != nullptr) slot_allocator().deallocate(slots, size);
+          if (cells != nullptr) slot_allocator().deallocate(cells, size);
         }
-      } slots_too{slots, size_};
+      } slots_too{cells, size_};
       s.stamps = stamp_allocator().allocate(size_);
-      slots_too.slots = nullptr;
+      slots_too.cells = nullptr;
     }
-    std::uninitialized_default_construct_n(slots, size_);
-    s.slots = slots;
+    std::uninitialized_default_construct_n(cells, size_);
+    s.cells = cells;
     on_failure.s = nullptr;
   }
   void strip(segment_type& s) noexcept {
-    if (s.slots == nullptr) return;
-    std::destroy_n(s.slots, size_);
-    slot_allocator().deallocate(std::exchange(s.slots, nullptr), size_);
+    if (s.cells == nullptr) return;
+    std::destroy_n(s.cells, size_);
+    slot_allocator().deallocate(std::exchange(s.cells, nullptr), size_);
     if (with_stamps_) stamp_allocator().deallocate(std::exchange(s.stamps, nullptr), size_);
   }
 

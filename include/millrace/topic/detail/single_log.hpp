@@ -40,7 +40,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   single_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
       : core(capacity, options, clock),
         last_(&core::at(0)),
-        slots_(last_->slots),
+        slots_(last_->cells),
         mask_(core::size_ - 1),
         stamped_(options.stamp == stamps::each_message) {
     this->limit_.store(core::size_, std::memory_order_relaxed);
@@ -124,7 +124,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     if constexpr (!std::is_trivially_destructible_v<T>) {
       const std::uint64_t first = this->first_of(s.lives(std::memory_order_relaxed).number());
       const std::uint64_t there = tail_.load(std::memory_order_acquire) - first;
-      for (std::uint64_t i = 0; i < this->size_ && i < there; ++i) std::destroy_at(s.slots[i].value());
+      for (std::uint64_t i = 0; i < this->size_ && i < there; ++i) std::destroy_at(s.cells[i].value());
     }
     return true;
   }
@@ -174,7 +174,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     s.life.store(life::of(number, life::live).word, std::memory_order_release);
     last_->next.store(name::of(number, s.index).word, std::memory_order_release);
     last_ = &s;
-    slots_ = s.slots;
+    slots_ = s.cells;
   }
 
   // The publisher's own:
