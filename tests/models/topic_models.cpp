@@ -429,6 +429,43 @@ struct late_publisher {
   void finish() {}
 };
 
+/// Likewise, with two readers: for both its message comes later.
+struct passed_over {
+  static constexpr int threads = 2;
+  struct value {
+    explicit value(std::uint64_t v, passed_over* in_between = nullptr) : first(v), interlude(in_between) {}
+    value(value&& o) noexcept : first(std::move(o.first)), interlude(nullptr) {
+      if (o.interlude != nullptr) std::exchange(o.interlude, nullptr)->pass_over();
+    }
+    value& operator=(value&&) = default;
+    explore::plain<std::uint64_t> first;
+    passed_over* interlude;
+  };
+  using topic_type = millrace::topic<value, multi, explore::clock, explore::sync>;
+  topic_type t{8, {.segment = 2}};
+  topic_type::subscription readers[2] = {t.subscribe(), t.subscribe()};
+  std::vector<std::uint64_t> got[2];
+
+  void read(int i) {
+    while (const value* v = readers[i].try_next()) got[i].push_back(v->first.get());
+  }
+  void pass_over() {
+    static_cast<void>(t.try_publish(value(1)));
+    read(0);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(t.try_publish(value(100, this)) == outcome::ok, "there is room");
+    } else {
+      check(t.try_publish(value(2)) == outcome::ok, "there is room");
+    }
+  }
+  void finish() {
+    for (int i = 0; i < 2; ++i) read(i);
+    check(got[0] == got[1] && got[0].size() == 3, "the same for both");
+  }
+};
+
 /// A constructor that throws in the middle; the slot is used again by somebody else.
 struct throwing : world<multi> {
   static constexpr int threads = 2;
@@ -551,6 +588,7 @@ int main(int argc, char** argv) {
           world<growing<single>>("growing", {.preemptions = 1, .stale_reads = 1}),
           world<growing<multi>>("growing, multi", {.preemptions = 1, .stale_reads = 1}),
           world<late_publisher>("late publisher", {.preemptions = 2, .stale_reads = 0}),
+          world<passed_over>("passed over", {.preemptions = 1, .stale_reads = 1}),
           world<throwing>("throwing", {.preemptions = 2, .stale_reads = 0}),
           world<coming_and_going>("coming and going", {.preemptions = 1, .stale_reads = 1}),
           world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),

@@ -1,10 +1,12 @@
-// Waiting for a value to change costs nothing: threads that sleep in every kind of wait for two seconds use next to no
-// processor time. A test that really waits, because that is what it measures.
+// Waiting costs nothing: threads that sleep in every kind of wait for a value to change, for a message, behind another
+// reader or for room use next to no processor time in two seconds. Tests that really wait, because that is what they
+// measure.
 #include <chrono>
 #include <thread>
 
 #include "millrace/queue/select.hpp"
 #include "millrace/topic/latest_value.hpp"
+#include "millrace/topic/topic.hpp"
 #include "support/catch.hpp"
 #include "support/used_time.hpp"
 #include "support/watchdog.hpp"
@@ -53,4 +55,36 @@ TEST_CASE("blocked in wait, wait_for and select for two seconds: under 10 ms of 
   v.close();
   for (auto& t : threads) t.join();
   for (const outcome result : results) CHECK(result == outcome::closed);
+}
+
+TEST_CASE(
+    "readers without messages and publishers without room for two seconds: under 10 ms of processor time") {
+  const support::watchdog guard("idle topics");
+  spinning_sync::reset();
+  millrace::topic<int, millrace::producers::multi, std::chrono::steady_clock, spinning_sync> t(
+      2, {.segment = 2});
+  auto full = t.subscribe();
+  auto first = t.subscribe();
+  auto behind = t.subscribe({.after = {first}});
+  for (int i = 0; i < 2; ++i) REQUIRE(t.publish(i) == outcome::ok);
+  outcome results[4] = {};
+  const int* none = nullptr;
+  std::thread threads[] = {
+      std::thread([&] { results[0] = t.publish(2); }),
+      std::thread([&] { results[1] = t.publish_for(3, 24h); }),
+      std::thread([&] { results[2] = first.run([](int) {}); }),
+      std::thread([&] {
+        for (int i = 0; i < 2; ++i) static_cast<void>(behind.next());
+        results[3] = behind.next_for(none, 24h);
+      }),
+  };
+  spinning_sync::await_parked(4);
+  const auto before = support::used_by_program();
+  std::this_thread::sleep_for(2s);
+  CHECK(support::used_by_program() - before < 10ms);
+  CHECK(spinning_sync::parked == 4);
+  t.close();
+  for (auto& thread : threads) thread.join();
+  for (const outcome result : results) CHECK(result == outcome::closed);
+  static_cast<void>(full.try_next());
 }
