@@ -45,9 +45,9 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/arguments.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
-#include "millrace/core/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
 #include "millrace/queue/detail/slot_ring.hpp"
 #include "millrace/queue/detail/word_ring.hpp"

@@ -39,9 +39,9 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/arguments.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
-#include "millrace/core/detail/arguments.hpp"
 #include "millrace/queue/detail/mpsc_list.hpp"
 #include "millrace/queue/options.hpp"
 

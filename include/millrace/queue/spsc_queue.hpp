@@ -40,10 +40,10 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/arguments.hpp"
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
-#include "millrace/core/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
 #include "millrace/queue/options.hpp"
 

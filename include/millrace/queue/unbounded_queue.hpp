@@ -41,12 +41,12 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/arguments.hpp"
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/detail/hazards.hpp"
 #include "millrace/core/detail/pages.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/queue/channel_access.hpp"
-#include "millrace/core/detail/arguments.hpp"
 #include "millrace/queue/detail/cells.hpp"
 #include "millrace/queue/mpmc_queue.hpp"
 #include "millrace/queue/options.hpp"
