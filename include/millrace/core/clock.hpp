@@ -54,6 +54,8 @@ class clock_ref {
 template <stateless_clock Clock>
 class clock_ref<Clock> {
  public:
+  // why said: an aggregate would be in the running, for clang, where the options of something are given in braces
+  constexpr clock_ref() noexcept = default;
   [[nodiscard]] typename Clock::time_point now() const noexcept { return Clock::now(); }
 };
 
