@@ -21,13 +21,14 @@
 // not yet executed, a store placed before an older one of the modification order, consume, weak failures.
 //
 // Reports: a failed check, a data race on plain<T>, an operation on an atomic that has been destroyed (its storage must
-// come from `arena`), a deadlock or lost wake-up (nobody can run, somebody is not done), a livelock (too many steps), a
-// leak of instances of `plain` or of storage of `arena`.
+// come from `arena`), an access to memory that is not there, a deadlock or lost wake-up (nobody can run, somebody is not
+// done), a livelock (too many steps), a leak of instances of `plain` or of storage of `arena`.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -652,6 +653,38 @@ class engine {
 
 inline engine& now() { return *engine::current(); }
 
+/// While there is one, an access to memory that is not there fails the execution: a weakened order may lead to one.
+// why a stack of its own: the one that the access was made on may be what has run out
+class crash_catcher {
+ public:
+  crash_catcher() {
+    stack_t mine{};
+    mine.ss_sp = stack_.get();
+    mine.ss_size = size;
+    sigaltstack(&mine, &stack_before_);
+    struct sigaction action{};
+    action.sa_flags = SA_ONSTACK | SA_NODEFER;  // the handler is left by a change of context
+    action.sa_handler = [](int signal) {
+      if (engine::current() != nullptr && !now().failed) now().fail("memory that is not there is touched");
+      std::signal(signal, SIG_DFL);
+      std::raise(signal);
+    };
+    sigaction(SIGSEGV, &action, &before_);
+  }
+  crash_catcher(const crash_catcher&) = delete;
+  crash_catcher& operator=(const crash_catcher&) = delete;
+  ~crash_catcher() {
+    sigaction(SIGSEGV, &before_, nullptr);
+    sigaltstack(&stack_before_, nullptr);
+  }
+
+ private:
+  static constexpr std::size_t size = 64 * 1024;
+  std::unique_ptr<std::byte[]> stack_ = std::make_unique_for_overwrite<std::byte[]>(size);
+  stack_t stack_before_{};
+  struct sigaction before_{};
+};
+
 }  // namespace detail
 
 /// Fails the execution, and with it the exploration.
@@ -926,6 +959,8 @@ struct sync {
   using allocator = arena<T>;
   template <class T>
   using atomic = explore::atomic<T>;
+  template <class T>
+  using plain = explore::plain<T>;
   using atomic_pair = explore::atomic_pair;
   using mutex = explore::mutex;
 
@@ -946,6 +981,7 @@ struct sync {
   };
 
   static void pause(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
+  static constexpr bool impatient = true;  // nobody pauses just to give others more time
   static void yield(EXPLORE_HERE) { detail::now().pause({file, line, ""}); }
   static void prefetch_to_write(const void*) {}
   static void fence_after_rmw(EXPLORE_HERE) { detail::now().fence({file, line, "fence"}); }
@@ -990,6 +1026,7 @@ struct clock {
 /// Every execution within the bounds, or `options.executions` random ones.
 template <class World>
 verdict exhaust(const options& o) {
+  const detail::crash_catcher catcher;
   detail::engine e;
   detail::engine*& current = detail::engine::current();
   detail::engine* const outer = std::exchange(current, &e);

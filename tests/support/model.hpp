@@ -3,8 +3,9 @@
 //   PROGRAM             explores every world; exit status 1 if one fails
 //   PROGRAM --deep      with wider bounds, for `./run check models`
 //   PROGRAM --until-failure   stops at the first world that fails; for the planted faults of tests/mutants
-//   PROGRAM --weaken    weakens every memory order met, one at a time; each must make some world fail. Exit status
-//                       1 if one does not: then it is stronger than it needs to be, or a world is missing
+//   PROGRAM --weaken [FILE:LINE]   weakens every memory order met, or those whose place contains that text, one at a time;
+//                       each must make some world fail. Exit status 1 if one does not: then it is stronger than it needs
+//                       to be, or a world is missing
 #pragma once
 
 #include <algorithm>
@@ -67,34 +68,54 @@ inline int explore_all(const std::vector<entry>& worlds, bool deep, bool until_f
   return failed == 0 ? 0 : 1;
 }
 
-inline int weaken_all(const std::vector<entry>& worlds, const std::vector<const char*>& parts_of_paths) {
+inline int weaken_all(const std::vector<entry>& worlds, const std::vector<const char*>& parts_of_paths,
+                      const std::string& where) {
+  struct met {
+    const entry* world;
+    std::uint64_t executions;
+    std::set<explore::site> sites;
+  };
+  std::vector<met> all;
   std::set<explore::site> sites;
   for (const entry& w : worlds) {
+    met& m = all.emplace_back(met{&w, 0, {}});
     explore::options o = w.bounds;
-    o.sites = &sites;
+    o.sites = &m.sites;
     o.seconds = 2;  // every order is met early
-    if (!w.run(o).ok) {
+    const explore::verdict v = w.run(o);
+    if (!v.ok) {
       std::printf("%s fails as it is\n", w.name);
       return 1;
     }
+    m.executions = v.executions;
+    sites.insert(m.sites.begin(), m.sites.end());
   }
+  std::sort(all.begin(), all.end(), [](const met& a, const met& b) { return a.executions < b.executions; });
   int survived = 0;
   int weakened = 0;
   for (const explore::site& s : sites) {
     if (std::none_of(parts_of_paths.begin(), parts_of_paths.end(),
-                     [&](const char* part) { return std::strstr(s.file, part) != nullptr; })) {
+                     [&](const char* part) { return std::strstr(s.file, part) != nullptr; }) ||
+        s.name().find(where) == std::string::npos) {
       continue;
     }
     ++weakened;
     std::string by;
     std::uint64_t executions = 0;
-    for (const entry& w : worlds) {
-      explore::options o = w.bounds;
+    // Small worlds first, and those that the order was not met in, in the time given, last of all.
+    std::vector<const entry*> in_turn;
+    for (const bool has_met : {true, false}) {
+      for (const met& m : all) {
+        if ((m.sites.count(s) != 0) == has_met) in_turn.push_back(m.world);
+      }
+    }
+    for (const entry* w : in_turn) {
+      explore::options o = w->bounds;
       o.weakened = &s;
-      const explore::verdict v = w.run(o);
+      const explore::verdict v = w->run(o);
       executions += v.executions;
       if (!v.ok) {
-        by = std::string(w.name) + ": " + v.failure.substr(0, v.failure.find('\n'));
+        by = std::string(w->name) + ": " + v.failure.substr(0, v.failure.find('\n'));
         break;
       }
     }
@@ -112,9 +133,11 @@ inline int weaken_all(const std::vector<entry>& worlds, const std::vector<const 
 inline int main(int argc, char** argv, const std::vector<entry>& worlds,
                 const std::vector<const char*>& parts_of_paths) {
   const std::string word = argc > 1 ? argv[1] : "";
-  if (word == "--weaken") return parts_of_paths.empty() ? 0 : weaken_all(worlds, parts_of_paths);
+  if (word == "--weaken") {
+    return parts_of_paths.empty() ? 0 : weaken_all(worlds, parts_of_paths, argc > 2 ? argv[2] : "");
+  }
   if (!word.empty() && word != "--deep" && word != "--until-failure") {
-    std::fprintf(stderr, "usage: %s [--deep | --weaken | --until-failure]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s [--deep | --weaken [FILE:LINE] | --until-failure]\n", argv[0]);
     return 2;
   }
   return explore_all(worlds, word == "--deep", word == "--until-failure");

@@ -171,6 +171,13 @@ struct leak {
   void finish() {}
 };
 
+struct lost_pointer {
+  static constexpr int threads = 1;
+  int* nowhere = nullptr;
+  void thread(int) { *const_cast<int* volatile&>(nowhere) = 1; }
+  void finish() {}
+};
+
 struct reused_storage {
   static constexpr int threads = 2;
   alignas(explore::plain<int>) unsigned char storage[sizeof(explore::plain<int>)];
@@ -342,6 +349,8 @@ TEST_CASE("faults of every kind are found") {
   CHECK(mentions(explore::exhaust<spinner>(wide), "livelock"));
   CHECK(mentions(explore::exhaust<leak>(wide), "leak"));
   CHECK(mentions(explore::exhaust<reused_storage>(wide), "data race"));
+  CHECK(mentions(explore::exhaust<lost_pointer>(wide), "memory that is not there"));
+  CHECK(mentions(explore::exhaust<lost_pointer>(wide), "memory that is not there"));  // also the second time
   CHECK(mentions(explore::exhaust<fails_in_noexcept>(wide), "not to be"));
 }
 
