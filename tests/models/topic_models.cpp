@@ -159,6 +159,91 @@ struct joining : world<P> {
   void finish() { l.is_counted_from(from, N - from); }
 };
 
+/// Joins at the end, just when the next segment begins there.
+template <producers P>
+struct joining_the_end : world<P> {
+  static constexpr int threads = 2;
+  joining_the_end() : world<P>({.capacity = 8}) {
+    for (std::uint64_t v = 0; v < 2; ++v) static_cast<void>(this->try_publish(v));
+  }
+  log l;
+  std::uint64_t from = 0;
+  void thread(int i) {
+    if (i == 0) {
+      check(this->try_publish(2) == outcome::ok, "there is room");
+      this->t.close();
+    } else {
+      auto in = this->subscribe();
+      from = in.position();
+      while (l.add(in.next())) {
+      }
+    }
+  }
+  void finish() { l.is_counted_from(from, 3 - from); }
+};
+
+/// What is younger than the age is kept, also by who trims while the segments of what was older are used again.
+struct aging {
+  static constexpr int threads = 2;
+  using topic_type = topic<single>;
+  topic_type t{16, {.keep = {.age = std::chrono::nanoseconds(5)}, .segment = 2}};
+  void publish(std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t v = from; v < to; ++v) {
+      check(t.try_publish(in_place(v)) == outcome::ok, "nobody is in the way");
+    }
+  }
+  aging() {
+    explore::sync::time() = 0;
+    publish(0, 6);
+    explore::sync::time() = 10;
+    t.trim();
+    check(t.first_kept() == 4, "what is old is dropped, but for the last segment");
+  }
+  void thread(int i) {
+    if (i == 0) {
+      publish(6, 9);
+    } else {
+      t.trim();
+      check(t.first_kept() <= 6, "what is young is kept");
+    }
+  }
+  void finish() {
+    t.trim();
+    check(t.first_kept() <= 6, "what is young is kept");
+  }
+};
+
+/// A reader that kept much leaves, and storage is given back that a publisher is about to want.
+struct shrinking : world<single> {
+  static constexpr int threads = 2;
+  std::optional<reader> in{this->subscribe(overrun::drop_newest)};
+  std::vector<reader> others;
+  shrinking() : world<single>({.capacity = 2, .keep = 0}) {
+    publish(2);
+    for (int k = 0; k < 3; ++k) static_cast<void>(in->try_next());  // at the end of a segment: it keeps three
+    publish(6);
+    for (int k = 0; k < 2; ++k) another();
+  }
+  void publish(int n) {
+    for (int k = 0; k < n; ++k) check(try_publish(1) == outcome::ok, "nobody is in the way");
+  }
+  void another() {
+    others.push_back(subscribe(overrun::drop_newest));
+    publish(enough);
+  }
+  void thread(int i) {
+    if (i == 0) {
+      in.reset();
+    } else {
+      another();
+    }
+  }
+  void finish() {}
+
+ private:
+  static constexpr int enough = 6;
+};
+
 /// Joins, reads one message, and stays there: nobody uses its segment again.
 template <producers P, overrun Rule = overrun::block>
 struct staying : world<P> {
@@ -205,11 +290,35 @@ struct seeking : world<P> {
   void finish() {}
 };
 
+/// Goes to a time, and leaves room for a publisher that sleeps.
+struct seeking_a_time {
+  static constexpr int threads = 2;
+  topic<single> t{4, {.keep = {.messages = 0}, .wait = wait_strategy::park, .segment = 2}};
+  decltype(t.subscribe()) in = t.subscribe();
+  seeking_a_time() {
+    for (std::uint64_t v = 0; v < 4; ++v) {
+      explore::sync::time() = 10 * std::int64_t(v);
+      check(t.try_publish(in_place(v)) == outcome::ok, "there is room");
+    }
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(t.publish(in_place(4)) == outcome::ok, "it is not closed");
+    } else {
+      in.seek(explore::clock::time_point(std::chrono::nanoseconds(20)));
+      check(in.position() == 2, "there begins its segment");
+    }
+  }
+  void finish() {}
+};
+
 /// The log goes on without a reader that is too slow: what it reads is what was published there.
 template <producers P, overrun Rule, int N = 8>
 struct lapping : world<P> {
   static constexpr int threads = 2;
-  lapping() : world<P>({.capacity = 2, .keep = 0}), in(this->subscribe(Rule)) {}
+  // why more for drop_newest: it keeps that much from its place on, and is to have something in the next segment
+  lapping()
+      : world<P>({.capacity = Rule == overrun::drop_newest ? 4 : 2, .keep = 0}), in(this->subscribe(Rule)) {}
   typename world<P>::reader in;
   std::uint64_t got = 0;
   void thread(int i) {
@@ -234,11 +343,35 @@ struct lapping : world<P> {
   }
 };
 
+/// A reader that goes on into a segment which is just being dropped; the storage of that one is the first to be looked at.
+struct crossing : world<single> {
+  static constexpr int threads = 2;
+  crossing() : world<single>({.capacity = 2, .keep = 0}) {
+    publish(0, 3);
+    in.emplace(subscribe(overrun::drop_oldest));
+    publish(3, 6);
+    check(in->try_next() != nullptr, "it stands on the last one of its segment");
+  }
+  std::optional<reader> in;
+  void publish(std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t v = from; v < to; ++v) check(try_publish(v) == outcome::ok, "nobody is in the way");
+  }
+  void thread(int i) {
+    if (i == 0) {
+      publish(6, 9);
+    } else if (const auto* m = in->try_next()) {
+      check(m->value.get() == 4 + in->missed(), "what it did not get is counted");
+    }
+  }
+  void finish() {}
+};
+
 /// Two who publish, two who read: everybody's messages in everybody's order, the same for both.
 template <int N>
 struct two_publishers : world<multi> {
   static constexpr int threads = 3;
-  two_publishers() : world<multi>({.capacity = 4}), other(this->subscribe()) {}
+  // why twice what is published: a slot that is given up takes room, too, and one of the readers reads only at the end
+  two_publishers() : world<multi>({.capacity = 4 * N}), other(this->subscribe()) {}
   reader in = this->subscribe();
   reader other;
   log l, o;
@@ -397,24 +530,28 @@ struct growing : world<P> {
   }
 };
 
+/// A message in the midst of whose publishing something else happens in its thread: what World::interlude() does.
+template <class World>
+struct interrupted {
+  explicit interrupted(std::uint64_t v, World* w = nullptr) : first(v), by(w) {}
+  interrupted(interrupted&& o) noexcept : first(std::move(o.first)), by(nullptr) {
+    if (o.by != nullptr) std::exchange(o.by, nullptr)->interlude();
+  }
+  interrupted& operator=(interrupted&&) = default;
+  explore::plain<std::uint64_t> first;
+  World* by;
+};
+
 /// A publisher whose slot is marked dead while it moves its message in; when it has let the segment go, another one uses
 /// it again.
 struct late_publisher {
   static constexpr int threads = 2;
-  struct value {
-    explicit value(std::uint64_t v, late_publisher* in_between = nullptr) : first(v), interlude(in_between) {}
-    value(value&& o) noexcept : first(std::move(o.first)), interlude(nullptr) {
-      if (o.interlude != nullptr) std::exchange(o.interlude, nullptr)->pass_over();
-    }
-    value& operator=(value&&) = default;
-    explore::plain<std::uint64_t> first;
-    late_publisher* interlude;
-  };
+  using value = interrupted<late_publisher>;
   using topic_type = millrace::topic<value, multi, explore::clock, explore::sync>;
   topic_type t{2, {.keep = {.messages = 0}, .segment = 2}};
   std::optional<topic_type::subscription> in{t.subscribe()};
 
-  void pass_over() {
+  void interlude() {
     static_cast<void>(t.try_publish(value(1)));
     static_cast<void>(in->try_next());
     in.reset();
@@ -432,15 +569,7 @@ struct late_publisher {
 /// Likewise, with two readers: for both its message comes later.
 struct passed_over {
   static constexpr int threads = 2;
-  struct value {
-    explicit value(std::uint64_t v, passed_over* in_between = nullptr) : first(v), interlude(in_between) {}
-    value(value&& o) noexcept : first(std::move(o.first)), interlude(nullptr) {
-      if (o.interlude != nullptr) std::exchange(o.interlude, nullptr)->pass_over();
-    }
-    value& operator=(value&&) = default;
-    explore::plain<std::uint64_t> first;
-    passed_over* interlude;
-  };
+  using value = interrupted<passed_over>;
   using topic_type = millrace::topic<value, multi, explore::clock, explore::sync>;
   topic_type t{8, {.segment = 2}};
   topic_type::subscription readers[2] = {t.subscribe(), t.subscribe()};
@@ -449,7 +578,7 @@ struct passed_over {
   void read(int i) {
     while (const value* v = readers[i].try_next()) got[i].push_back(v->first.get());
   }
-  void pass_over() {
+  void interlude() {
     static_cast<void>(t.try_publish(value(1)));
     read(0);
   }
@@ -463,6 +592,148 @@ struct passed_over {
   void finish() {
     for (int i = 0; i < 2; ++i) read(i);
     check(got[0] == got[1] && got[0].size() == 3, "the same for both");
+  }
+};
+
+/// A publisher that is slow: one reader may give its slot up just when another one finds the message in it.
+struct judged : world<multi> {
+  static constexpr int threads = 3;
+  judged() : world<multi>({.capacity = 8}) {}
+  reader readers[2] = {this->subscribe(), this->subscribe()};
+  int accepted = 0;
+  log logs[2];
+  void thread(int i) {
+    if (i == 0) {
+      accepted = try_publish(100) == outcome::ok;
+    } else if (i == 1) {
+      check(try_publish(1) == outcome::ok, "there is room");
+      logs[0].add(readers[0].try_next());
+    } else {
+      logs[1].add(readers[1].try_next());
+      logs[1].add(readers[1].try_next());
+    }
+  }
+  void finish() {
+    for (int i = 0; i < 2; ++i) {
+      while (logs[i].add(readers[i].try_next())) {
+      }
+    }
+    check(logs[0].got == logs[1].got, "the same for both");
+    check(logs[0].got.size() == std::size_t(1 + accepted), "everything, once");
+    const auto& log = millrace::detail::subscription_access::log(readers[0]);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      check(log.at(i).holds.load(std::memory_order_relaxed) == 0, "nobody holds anything any more");
+    }
+  }
+};
+
+/// A publisher that is slow to look whether anybody suspected its segment, which is used again meanwhile, and suspected again.
+struct long_ago : world<multi> {
+  static constexpr int threads = 3;
+  long_ago() : world<multi>({.capacity = 2, .keep = 0}) {}
+  reader in = this->subscribe();
+  int accepted = 0;
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      accepted += try_publish(100) == outcome::ok;
+    } else if (i == 1) {
+      for (std::uint64_t v = 0; v < 4; ++v) {
+        accepted += try_publish(v) == outcome::ok;
+        l.add(in.try_next());
+      }
+    } else {
+      accepted += try_publish(200) == outcome::ok;
+    }
+  }
+  void finish() {
+    while (l.add(in.try_next())) {
+    }
+    check(l.got.size() == std::size_t(accepted), "everything, once");
+  }
+};
+
+/// Likewise; the slot that it had is just being given up again, in its later life.
+struct just_then {
+  static constexpr int threads = 2;
+  using value = interrupted<just_then>;
+  using topic_type = millrace::topic<value, multi, explore::clock, explore::sync>;
+  topic_type t{2, {.keep = {.messages = 0}, .segment = 2}};
+  topic_type::subscription in = t.subscribe();
+  std::vector<std::uint64_t> got;
+  std::size_t accepted[2] = {};
+
+  void publish(int i, std::uint64_t v, just_then* by = nullptr) {
+    accepted[i] += t.try_publish(value(v, by)) == outcome::ok;
+  }
+  bool read() {
+    const value* const v = in.try_next();
+    if (v != nullptr) got.push_back(v->first.get());
+    return v != nullptr;
+  }
+  void interlude() {
+    publish(1, 5);
+    read();
+  }
+  void thread(int i) {
+    if (i == 0) {
+      publish(0, 100);
+    } else {
+      for (std::uint64_t v = 1; v < 4; ++v) {
+        publish(1, v);
+        while (read()) {
+        }
+      }
+      publish(1, 4, this);
+      while (read()) {
+      }
+    }
+  }
+  void finish() {
+    while (read()) {
+    }
+    check(got.size() == accepted[0] + accepted[1], "everything, once");
+  }
+};
+
+/// A constructor that throws in a slot which a reader gives up.
+struct throwing_late {
+  static constexpr int threads = 2;
+  struct thrown {};
+  struct value {
+    explicit value(std::uint64_t v) : first(v) {
+      if (v == 100) throw thrown();
+    }
+    value(value&& o) noexcept(false) : first(std::move(o.first)) {}
+    value& operator=(value&&) = default;
+    explore::plain<std::uint64_t> first;
+  };
+  millrace::topic<value, multi, explore::clock, explore::sync> t{2, {.keep = {.messages = 0}, .segment = 2}};
+  std::optional<decltype(t.subscribe())> in{t.subscribe()};
+  std::vector<std::uint64_t> got;
+  void read() {
+    if (const value* v = in->try_next()) got.push_back(v->first.get());
+  }
+  void thread(int i) {
+    if (i == 0) {
+      try {
+        static_cast<void>(t.try_emplace(std::uint64_t(100)));
+      } catch (const thrown&) {
+      }
+    } else {
+      for (std::uint64_t v = 0; v < 3; ++v) {
+        static_cast<void>(t.try_emplace(v));
+        read();
+      }
+    }
+  }
+  void finish() {
+    for (int k = 0; k < 3; ++k) read();
+    for (const std::uint64_t v : got) check(v < 3, "what threw is not there");
+    // Nobody holds anything back: with nobody reading, the segments are used again and again.
+    in.reset();
+    for (std::uint64_t v = 0; v < 8; ++v) check(t.try_emplace(v) == outcome::ok, "nobody is in the way");
+    check(t.tail() - t.first_kept() <= 4, "and what was before is gone");
   }
 };
 
@@ -562,16 +833,22 @@ int main(int argc, char** argv) {
           world<leaving<single>>("leaving", {.preemptions = 1, .stale_reads = 1}),
           world<joining<single, 5>>("joining", {.preemptions = 1, .stale_reads = 1}),
           world<joining<multi, 5>>("joining, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<joining_the_end<single>>("joining the end", {.preemptions = 1, .stale_reads = 1}),
+          world<joining_the_end<multi>>("joining the end, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<aging>("aging", {.preemptions = 2, .stale_reads = 1}),
+          world<shrinking>("shrinking", {.preemptions = 1, .stale_reads = 0}),
           world<staying<single>>("staying", {.preemptions = 2, .stale_reads = 1}),
           world<staying<single, overrun::drop_oldest>>("staying, lossy",
                                                        {.preemptions = 2, .stale_reads = 1}),
           world<staying<multi>>("staying, multi", {.preemptions = 2, .stale_reads = 1}),
           world<seeking<single>>("seeking", {.preemptions = 2, .stale_reads = 1}),
           world<seeking<multi>>("seeking, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<seeking_a_time>("seeking a time", {.preemptions = 2, .stale_reads = 0}),
           world<lapping<single, overrun::drop_oldest>>("lapping", {.preemptions = 2, .stale_reads = 1}),
+          world<crossing>("crossing", {.preemptions = 2, .stale_reads = 4}),
           world<lapping<multi, overrun::drop_oldest>>("lapping, multi", {.preemptions = 1, .stale_reads = 1}),
-          world<lapping<single, overrun::drop_newest>>("dropping the newest",
-                                                       {.preemptions = 2, .stale_reads = 1}),
+          world<lapping<single, overrun::drop_newest, 10>>("dropping the newest",
+                                                           {.preemptions = 2, .stale_reads = 1}),
           world<lapping<multi, overrun::drop_newest>>("dropping the newest, multi",
                                                       {.preemptions = 1, .stale_reads = 1}),
           world<lapping<single, overrun::disconnect>>("disconnecting", {.preemptions = 2, .stale_reads = 0}),
@@ -589,6 +866,12 @@ int main(int argc, char** argv) {
           world<growing<multi>>("growing, multi", {.preemptions = 1, .stale_reads = 1}),
           world<late_publisher>("late publisher", {.preemptions = 2, .stale_reads = 0}),
           world<passed_over>("passed over", {.preemptions = 1, .stale_reads = 1}),
+          world<judged>("judged", {.preemptions = 3, .stale_reads = 0}),
+          world<judged>("judged, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<long_ago>("long ago", {.preemptions = 2, .stale_reads = 0}),
+          world<just_then>("just then", {.preemptions = 2, .stale_reads = 0}),
+          world<just_then>("just then, stale", {.preemptions = 2, .stale_reads = 1}),
+          world<throwing_late>("throwing, late", {.preemptions = 2, .stale_reads = 0}),
           world<throwing>("throwing", {.preemptions = 2, .stale_reads = 0}),
           world<coming_and_going>("coming and going", {.preemptions = 1, .stale_reads = 1}),
           world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),

@@ -139,7 +139,7 @@ TEMPLATE_TEST_CASE("poll: as many as asked for, what the handler is told, and wh
   REQUIRE(s.poll(note) == 0);
   REQUIRE(all.size() == 23);
   for (int i = 0; i < 23; ++i) {
-    REQUIRE(all[std::size_t(i)] == told{i, std::uint64_t(i), i == 0 || i == 9 || i == 22});
+    REQUIRE(all[std::size_t(i)] == told{i, std::uint64_t(i), i == 0 || i == 9 || i == 22 || i % 4 == 3});
   }
   publish(t, 23, 25);
   std::vector<std::uint64_t> offsets;
@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("poll: as many as asked for, what the handler is told, and wh
 }
 
 TEMPLATE_TEST_CASE("a filter: only what is wanted, also by the flag of the last one", "", BOTH_KINDS) {
-  typename TestType::template topic<int> t(64, {.segment = 4});
+  typename TestType::template topic<int> t(64, {.segment = 16});
   auto s = t.subscribe({.filter = [](int v) { return v % 7 == 0; }});
   auto nothing = t.subscribe({.filter = [](int) { return false; }});
   publish(t, 0, 40);
@@ -158,10 +158,9 @@ TEMPLATE_TEST_CASE("a filter: only what is wanted, also by the flag of the last 
   const auto note = [&](int v, std::uint64_t offset, bool last) { all.push_back({v, offset, last}); };
   REQUIRE(s.poll(note, 2) == 2);
   REQUIRE(s.poll(note) == 4);
-  REQUIRE(
-      all ==
-      std::vector<told>{
-          {0, 0, false}, {7, 7, true}, {14, 14, false}, {21, 21, false}, {28, 28, false}, {35, 35, true}});
+  REQUIRE(all ==
+          std::vector<told>{
+              {0, 0, false}, {7, 7, true}, {14, 14, true}, {21, 21, false}, {28, 28, true}, {35, 35, true}});
   REQUIRE(s.lag() == 0);
   REQUIRE(s.missed() == 0);
   REQUIRE(nothing.try_next() == nullptr);
@@ -577,4 +576,63 @@ TEST_CASE("a publisher that is suspended in the middle: its message comes later,
   REQUIRE(got.back() == 100);
   REQUIRE(got.size() == 11);
   REQUIRE(a.missed() == 0);
+}
+
+TEMPLATE_TEST_CASE("who is behind a reader that goes back waits for it again", "", BOTH_KINDS) {
+  typename TestType::template topic<int> t(64, {.segment = 4});
+  auto first = t.subscribe();
+  auto second = t.subscribe({.after = {first}});
+  publish(t, 0, 10);
+  REQUIRE(read_all(first) == numbers(0, 10));
+  REQUIRE(first.try_next() == nullptr);
+  REQUIRE(second.poll([](int) {}, 4) == 4);
+  first.seek(0);
+  publish(t, 10, 12);
+  // What the first one had passed before may still be read, and nothing else.
+  ints got;
+  second.poll([&](int v) { got.push_back(v); });
+  REQUIRE(got.size() <= 6);
+  REQUIRE(read_all(first) == numbers(0, 12));
+  REQUIRE(first.try_next() == nullptr);
+  while (second.poll([&](int v) { got.push_back(v); }) != 0) {
+  }
+  REQUIRE(got == numbers(4, 12));
+}
+
+TEMPLATE_TEST_CASE("a seek to a time wakes who waits for room", "", BOTH_KINDS) {
+  const watchdog guard("seeking while a publisher waits", std::chrono::seconds(20));
+  manual_clock clock;
+  typename TestType::template topic<int, manual_clock> t(4, clock, {.segment = 2});
+  auto s = t.subscribe();
+  for (int i = 0; i < 4; ++i) {
+    clock.advance(1s);
+    publish(t, i, i + 1);
+  }
+  watching_sync::reset();
+  outcome result{};
+  std::thread publisher([&] { result = t.publish(4); });
+  watching_sync::await_parked(1);
+  s.seek(clock.now());  // the second segment
+  publisher.join();
+  REQUIRE(result == outcome::ok);
+  REQUIRE(read_all(s) == numbers(2, 5));
+}
+
+TEMPLATE_TEST_CASE("who goes behind a reader that was disconnected is woken by what is published", "",
+                   BOTH_KINDS) {
+  const watchdog guard("reading behind one that was disconnected", std::chrono::seconds(20));
+  typename TestType::template topic<int> t(4, {.segment = 2});
+  auto first = t.subscribe({.when_full = overrun::disconnect});
+  publish(t, 0, 20);
+  REQUIRE(read_all(first).empty());
+  REQUIRE(first.disconnected());
+  auto second = t.subscribe({.after = {first}});
+  watching_sync::reset();
+  const int* got = nullptr;
+  std::thread reader([&] { got = second.next(); });
+  watching_sync::await_parked(1);
+  publish(t, 20, 21);
+  reader.join();
+  REQUIRE(got != nullptr);
+  REQUIRE(*got == 20);
 }

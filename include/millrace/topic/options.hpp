@@ -43,10 +43,12 @@ enum class overrun : std::uint8_t {
 
 /// How a thread waits: a reader for a message, a publisher for room.
 enum class wait_strategy : std::uint8_t {
-  adaptive,  // spins for some microseconds at the most, as long as that has paid off lately, then sleeps
-  park,      // sleeps at once
-  yield,     // never sleeps: 64 pauses, and then offers its processor to others, again and again
-  spin,      // never sleeps, and keeps its processor
+  /// Spins for some microseconds at the most, as long as that has paid off lately, offers its processor to others, if there
+  /// are several readers, then sleeps.
+  adaptive,
+  park,   // sleeps at once
+  yield,  // never sleeps: 64 pauses, and then offers its processor to others, again and again
+  spin,   // never sleeps, keeps its processor, and looks again at once: the shortest delay
 };
 
 /// When a message's time is taken, for those who seek by time.

@@ -65,11 +65,15 @@ struct never_stops {
   [[nodiscard]] static constexpr bool stop_requested() noexcept { return false; }
 };
 
-/// For gates, and for topic.
+/// For gates, for topic, and for model checks.
 struct subscription_access {
   template <class Subscription>
   static auto& record(const Subscription& s) noexcept {
     return s.at_.who();
+  }
+  template <class Subscription>
+  static auto& log(const Subscription& s) noexcept {
+    return s.at_.log();
   }
 };
 
@@ -157,18 +161,20 @@ class subscription {
   // --- many at a time ---
 
   // A handler is called with (const T&), (const T&, std::uint64_t offset), or (const T&, std::uint64_t offset, bool
-  // end_of_batch): the last one of what was there, of `max`, or, for a lossy reader, of a segment.
+  // end_of_batch): the last one of what was there, of `max`, or of a segment.
 
-  /// Calls `handler` for what is there, `max` at the most, and with many publishers as many as the capacity; how many it
+  /// Calls `handler` for what is there, `max` at the most, and with many publishers for as many as the capacity; how many it
   /// were. Does not wait.
   template <class Handler>
   std::size_t poll(Handler&& handler, std::size_t max = unlimited) {
     release();
-    return take(handler, max, true);
+    std::uint64_t looked_at = 0;
+    return take(handler, max, true, looked_at);
   }
 
   /// Calls `handler` for every message, and waits in between, until the topic is closed and all has been read (closed), or
-  /// a stop is requested (cancelled).
+  /// a stop is requested (cancelled). Between small batches it takes a breath of a few microseconds at the most, so that it
+  /// does not hold up publishers; not with wait_strategy::spin.
   template <class Handler>
   outcome run(Handler&& handler) {
     return run_until(detail::never_stops(), handler);
@@ -228,10 +234,6 @@ class subscription {
 
   subscription(reading&& at, wait_strategy how) noexcept : at_(std::move(at)), wait_(how) {}
 
-  static constexpr std::uint64_t flowing =
-      64;  // after a batch of less it waits a little before it looks again
-  static constexpr unsigned gather = 16;
-
   template <class Handler>
   static constexpr bool wants_flag = std::is_invocable_v<Handler&, const T&, std::uint64_t, bool>;
 
@@ -248,7 +250,6 @@ class subscription {
     at_.commit(at_.at());
   }
   const T* attempt(bool thoroughly) {
-    at_.keep_up();
     const T* const message = at_.look(thoroughly);
     out_ = message != nullptr;
     at_.commit(at_.at());  // what it left out
@@ -264,32 +265,36 @@ class subscription {
     out = attempt(false);
     if (out != nullptr) return outcome::ok;
     limit.start();
-    return detail::wait_by<Sync>(wait_, at_.line(), outcome::empty, limit, [&](bool thoroughly) {
-      out = attempt(thoroughly);
-      return out != nullptr ? outcome::ok : thoroughly ? nothing() : outcome::empty;
-    });
+    return detail::wait_by<Sync>(
+        wait_, at_.line(), outcome::empty, is_crowded(), limit, [&](bool thoroughly) {
+          out = attempt(thoroughly);
+          return out != nullptr ? outcome::ok : thoroughly ? nothing() : outcome::empty;
+        });
   }
+
+  // One reader alone would only let more publishers run at once, who then get in each other's way.
+  [[nodiscard]] bool is_crowded() const noexcept { return at_.log().readers().are_several(); }
 
   template <class Stop, class Handler>
   outcome run_until(const Stop& stop, Handler& handler) {
     release();
+    detail::gathering<Sync> gather;
     for (;;) {
       if (stop.stop_requested()) return outcome::cancelled;
-      const std::size_t n = take(handler, unlimited, false);
-      if (n != 0) {
-        if (n < flowing) {
-          for (unsigned p = 0; p < gather; ++p) Sync::pause();
-        }
+      std::uint64_t looked_at = 0;
+      take(handler, unlimited, false, looked_at);
+      if (looked_at != 0) {
+        if (wait_ != wait_strategy::spin) gather.after(looked_at);
         continue;
       }
       detail::no_limit limit;
-      const outcome o = detail::wait_by<Sync>(wait_, at_.line(), outcome::empty, limit, [&](bool thoroughly) {
-        if (stop.stop_requested()) return outcome::cancelled;
-        at_.keep_up();
-        const bool found = at_.look(thoroughly) != nullptr;
-        at_.commit(at_.at());
-        return found ? outcome::ok : thoroughly ? nothing() : outcome::empty;
-      });
+      const outcome o =
+          detail::wait_by<Sync>(wait_, at_.line(), outcome::empty, is_crowded(), limit, [&](bool thoroughly) {
+            if (stop.stop_requested()) return outcome::cancelled;
+            const bool found = at_.row(1, thoroughly).size != 0;
+            at_.commit(at_.at());
+            return found ? outcome::ok : thoroughly ? nothing() : outcome::empty;
+          });
       if (o != outcome::ok) return o;
     }
   }
@@ -308,83 +313,71 @@ class subscription {
     }
   }
 
+  /// Calls `handler` for what is there; `looked_at`: at how many messages, of which the filter may have left out some.
   template <class Handler>
-  std::size_t take(Handler& handler, std::size_t max, bool thoroughly) {
-    if constexpr (!log::many) {
-      if (at_.is_plain()) return take_rows(handler, max);
-    }
-    return take_each(handler, max, thoroughly);
-  }
-
-  [[nodiscard]] std::uint64_t commit_every() const noexcept { return at_.log().capacity() / 4 + 1; }
-
-  // The messages lie side by side.
-  template <class Handler>
-  std::size_t take_rows(Handler& handler, std::size_t max) {
-    const std::uint64_t n = at_.available(max);
-    detail::on_exception commit([&] { at_.commit(at_.at()); });
-    const std::uint64_t end = at_.at() + n;
+  std::size_t take(Handler& handler, std::size_t max, bool thoroughly, std::uint64_t& looked_at) {
+    // why: with many publishers it may never come to the end, and run has a stop to look at
+    const std::uint64_t most = log::many ? at_.log().capacity() : unlimited;
     std::size_t done = 0;
-    while (at_.at() != end) {
-      std::uint64_t row = at_.side_by_side(end);
-      if (row == 0) break;
-      if (row > commit_every()) row = commit_every();
-      auto* const cells = at_.first_slot();
-      const std::uint64_t offset = at_.at();
-      std::uint64_t i = 0;
-      detail::on_exception stay([&] { at_.skip(i); });
-      for (; i != row; ++i) call(handler, *cells[i].value(), offset + i, offset + i + 1 == end);
-      stay.dismiss();
-      at_.skip(row);
-      done += row;
-      if (at_.at() - at_.committed() >= commit_every()) at_.commit(at_.at());
+    at_.forget();
+    for (bool more = true; more && done < max && looked_at < most;) {
+      const bool all = at_.is_plain();
+      const std::uint64_t want = all && max - done < most - looked_at ? max - done : most - looked_at;
+      const auto row = at_.row(want, thoroughly && looked_at == 0);
+      if (row.size == 0) break;
+      const std::uint64_t from = at_.at();
+      done += all ? hand_out(handler, row.size) : hand_out_wanted(handler, row.size, max - done);
+      looked_at += at_.at() - from;
+      more = row.more;
     }
-    commit.dismiss();
     at_.commit(at_.at());
     return done;
   }
 
-  // One after the other; one is held back, until it is known whether it is the last.
   template <class Handler>
-  std::size_t take_each(Handler& handler, std::size_t max, bool thoroughly) {
-    // why: with many publishers it may never be at the end, and run has a stop to look at
-    if (max > at_.log().capacity()) max = at_.log().capacity();
-    typename reading::mark held_at{};
-    const T* held = nullptr;
-    std::size_t done = 0;
-    detail::on_exception stay([&] {
-      if (held != nullptr) at_.come_back(held_at);
-      at_.commit(at_.at());
-    });
-    const auto hand_out = [&](bool last) {
-      call(handler, *held, held_at.at, last);
-      held = nullptr;
-      ++done;
-      // Lossy readers have handled everything when they go into the next segment.
-      if (held_at.at + 1 - at_.committed() >= commit_every()) at_.commit(held_at.at + 1);
-    };
-    while (done + (held != nullptr) < max) {
-      if (held != nullptr && at_.is_lossy() && at_.at_end_of_segment()) hand_out(true);
-      if (held == nullptr) at_.keep_up();
-      const T* const message = at_.look(thoroughly && done == 0 && held == nullptr, held != nullptr);
-      if (message == nullptr) {
-        if (held != nullptr && at_.is_lossy() && at_.at_end_of_segment()) continue;
-        break;
-      }
-      if (held != nullptr) hand_out(false);
-      held = message;
-      held_at = at_.here();
-      if constexpr (!wants_flag<Handler>) {
-        hand_out(false);
-        at_.step();
-      } else {
-        at_.step();
-      }
+  std::size_t hand_out(Handler& handler, std::uint64_t n) {
+    auto* const cells = at_.first_slot();
+    const std::uint64_t from = at_.at();
+    std::uint64_t i = 0;
+    detail::on_exception stay([&] { done_with(i); });
+    // why in pieces: who waits for this reader is to hear of it in time
+    for (const std::uint64_t piece = at_.log().capacity() / 4 + 1; n - i > piece; at_.commit(from + i)) {
+      for (const std::uint64_t end = i + piece; i != end; ++i)
+        call(handler, *cells[i].value(), from + i, false);
     }
-    if (held != nullptr) hand_out(true);
+    for (; i != n; ++i) call(handler, *cells[i].value(), from + i, i + 1 == n);
     stay.dismiss();
-    at_.commit(at_.at());
+    done_with(n);
+    return n;
+  }
+  /// Those that the filter leaves, `max` at the most. One is held back, until it is known whether it is the last.
+  template <class Handler>
+  std::size_t hand_out_wanted(Handler& handler, std::uint64_t n, std::size_t max) {
+    auto* const cells = at_.first_slot();
+    const std::uint64_t from = at_.at();
+    std::size_t done = 0;
+    std::uint64_t held = n;  // none
+    std::uint64_t i = 0;
+    detail::on_exception stay([&] { done_with(held != n ? held : i); });
+    const auto hand_out_held = [&](bool last) {
+      if (held == n) return;
+      call(handler, *cells[held].value(), from + held, last);
+      held = n;
+      ++done;
+    };
+    for (; i != n && done + (held != n) < max; ++i) {
+      if (!at_.is_wanted(*cells[i].value(), from + i)) continue;
+      hand_out_held(false);
+      held = i;
+    }
+    hand_out_held(true);
+    stay.dismiss();
+    done_with(i);
     return done;
+  }
+  void done_with(std::uint64_t n) noexcept {
+    at_.skip(n);
+    at_.commit(at_.at());
   }
 
   reading at_;
@@ -404,7 +397,6 @@ class next_operation {
   [[nodiscard]] auto& line() noexcept { return from_->at_.line().events; }
   bool try_now() {
     from_->release();
-    from_->at_.keep_up();
     const bool done = attempt();
     tell_of_waiting()();
     return done;

@@ -135,7 +135,8 @@ class alignas(hot_separation) waiting_room {
   static constexpr unsigned pauses_per_spin = 4;
 
   const bool spinning_helps_ = Sync::spinning_helps();
-  typename Sync::template atomic<std::uint32_t> usual_spins_{16};
+  // why apart: whoever may have to wake somebody looks at `events`, and is not to miss it each time somebody has spun
+  alignas(hot_separation) typename Sync::template atomic<std::uint32_t> usual_spins_{16};
 };
 
 }  // namespace detail

@@ -144,7 +144,10 @@ class log_core {
   // why each by itself: who is called may be a coroutine, and destroy another one that stands in the same line
   MILLRACE_INLINE void tell_published() noexcept {
     Sync::light_fence();
-    if (published.events.waiters_approx() != 0 || orphans_.load(std::memory_order_relaxed)) wake_readers();
+    if (published.events.waiters_approx() != 0 ||
+        (orphans_.load(std::memory_order_relaxed) && advanced.events.waiters_approx() != 0)) {
+      wake_readers();
+    }
   }
   /// By a reader whose cursor has moved.
   MILLRACE_INLINE void tell_advanced() noexcept {
@@ -152,7 +155,7 @@ class log_core {
     if (advanced.events.waiters_approx() != 0) advanced.events.notify_each();
     if (room.events.waiters_approx() != 0) room.events.notify_each();
   }
-  /// By a reader that leaves others behind it, which from then on go by what is published.
+  /// By a reader that leaves others behind it, or goes behind one that has left: they go by what is published from then on.
   void leave_orphans() noexcept { orphans_.store(true, std::memory_order_relaxed); }
   void tell_all() noexcept {
     published.events.notify_each();

@@ -1,8 +1,9 @@
 // A topic's log with any number of publishers: each claims a slot with one fetch-add, and a message is there once its slot
 // says so.
 //
-// A publisher may be suspended between the two. Readers that have waited a while for its slot, and find something behind it,
-// mark the slot dead and go on; the publisher notices, and publishes anew. Until it has, its hold keeps the segment.
+// A publisher may be suspended between the two. A reader that has waited a while for its slot, and finds something behind it,
+// gives the slot up and goes on; the publisher notices, and publishes anew. Until it has, its hold keeps the segment. How
+// the two agree is in state_slot.hpp.
 //
 // A publisher may also be suspended before its claim, with a segment in its hand that has long been dropped. The claim tells:
 // it is refused, or it is of the segment's life now, and as good as any.
@@ -22,42 +23,16 @@
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/topic/detail/log_core.hpp"
+#include "millrace/topic/detail/state_slot.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// state: [ number of the segment : 62 | full, or dead : 2 ]; another number: nothing yet.
-template <class T, class Sync>
-struct state_slot {
-  static constexpr std::uint64_t full(std::uint64_t number) noexcept { return number << 2 | 1; }
-  static constexpr std::uint64_t dead(std::uint64_t number) noexcept { return number << 2 | 2; }
-  [[nodiscard]] T* value() noexcept { return std::launder(reinterpret_cast<T*>(bytes)); }
-
-  typename Sync::template atomic<std::uint64_t> state{0};
-  alignas(T) std::byte bytes[sizeof(T)];
-};
-
-/// claims: [ closed : 1 | number, its low bits : 22 | end, if closed : 17 | taken : 24 ]
-// why so many bits for `taken`: every publisher that finds the segment exhausted adds one too.
-struct claims_word {
-  static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 63;
-  static constexpr std::uint64_t numbers = (std::uint64_t{1} << 22) - 1;
-
-  std::uint64_t word;
-  static constexpr claims_word of(std::uint64_t number) noexcept { return {(number & numbers) << 41}; }
-  [[nodiscard]] bool closed() const noexcept { return (word & closed_bit) != 0; }
-  [[nodiscard]] bool is_of(std::uint64_t number) const noexcept {
-    return (word >> 41 & numbers) == (number & numbers);
-  }
-  [[nodiscard]] std::uint64_t end() const noexcept { return word >> 24 & 0x1FFFF; }
-  [[nodiscard]] std::uint64_t taken() const noexcept { return word & 0xFFFFFF; }
-  [[nodiscard]] claims_word close() const noexcept { return {word | closed_bit | taken() << 24}; }
-};
-
 template <class T, clock Clock, class Sync>
 class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>, Clock, Sync> {
   using slot = state_slot<T, Sync>;
+  using word = typename slot::word;
   using core = log_core<multi_log, slot, Clock, Sync>;
   template <class U>
   using atomic = typename core::template atomic<U>;
@@ -157,10 +132,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     // (1) release; pairs with who is told: what was written before is visible to it. With the claims, so a message is either
     // before the end or refused.
     for (;;) {
-      const name w{current_.load(std::memory_order_acquire)};
+      auto [w, c] = newest();
       segment_type& s = this->at(w.index());
-      claims_word c{s.claims.load(std::memory_order_relaxed)};
-      if (!c.is_of(w.number())) continue;
       if (c.closed()) break;
       if (c.taken() < this->size_) {
         if (s.claims.compare_exchange_strong(c.word, c.close().word, std::memory_order_release,
@@ -185,14 +158,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   // --- for readers ---
 
   /// Behind the last one claimed.
-  [[nodiscard]] std::uint64_t tail() const noexcept {
-    for (;;) {
-      const name w{current_.load(std::memory_order_acquire)};
-      const claims_word c{this->at(w.index()).claims.load(std::memory_order_relaxed)};
-      if (!c.is_of(w.number())) continue;
-      return this->first_of(w.number()) + claimed(c);
-    }
-  }
+  [[nodiscard]] std::uint64_t tail() const noexcept { return end_of(newest()); }
   /// Whether the stream ends at `offset`, in segment `s`.
   [[nodiscard]] bool ends_at(const segment_type& s, std::uint64_t number,
                              std::uint64_t offset) const noexcept {
@@ -204,37 +170,59 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     return c.is_of(number) && c.closed() && c.end() == i;
   }
 
+  /// How many of the `n` messages at `first` and behind there are: the last look, if somebody suspects the segment.
+  [[nodiscard]] std::uint64_t confirmed(segment_type& s, std::uint64_t number, slot* first,
+                                        std::uint64_t n) const noexcept {
+    Sync::light_fence();
+    if (!s.suspected.load(std::memory_order_relaxed)) [[likely]]
+      return n;
+    std::uint64_t i = 0;
+    while (i != n && first[i].judge(number, slot::full(number)).is == slot::full(number)) ++i;
+    return i;
+  }
+  /// Whether nothing will ever be in the slot.
+  [[nodiscard]] static bool is_dead(const segment_type& s, std::uint64_t number, const slot& at) noexcept {
+    // why relaxed is enough: nothing in it is read
+    return at.state.load(std::memory_order_relaxed) == slot::dead(number) ||
+           (s.suspected.load(std::memory_order_relaxed) &&
+            at.verdict.load(std::memory_order_relaxed) == slot::dead(number));
+  }
+
   /// The slot at `offset` has had nothing in it for a while. True: now it is settled, because there is something to go on to.
   bool pass_over(segment_type& s, std::uint64_t number, std::uint64_t offset) noexcept {
     const std::uint64_t i = offset - this->first_of(number);
-    slot& at = s.cells[i];
+    slot& at = s.cells()[i];
     if (!something_behind(s, number, i)) return false;
     for (unsigned p = 0; p < patience; ++p) {
       Sync::pause();
-      if (settled(at, number)) return true;
+      if (at.settled(number)) return true;
     }
-    std::uint64_t nothing = at.state.load(std::memory_order_relaxed);
-    if (settled_as(nothing, number)) return true;
+    s.suspected.store(true, std::memory_order_relaxed);
+    Sync::heavy_fence();
+    if (at.settled(number)) return true;
     // Relaxed: this reader's cursor tells of it, and the publisher's end of the hold may as well come first.
     s.holds.fetch_add(1, std::memory_order_relaxed);
-    if (!at.state.compare_exchange_strong(nothing, slot::dead(number), std::memory_order_relaxed,
-                                          std::memory_order_relaxed)) {
-      s.holds.fetch_sub(1, std::memory_order_relaxed);
-    }
+    if (!at.judge(number, slot::dead(number)).is_mine) s.holds.fetch_sub(1, std::memory_order_relaxed);
     return true;
   }
 
   bool clear(segment_type& s) noexcept {
     const std::uint64_t number = s.lives(std::memory_order_relaxed).number();
     for (std::uint64_t i = 0; i < this->size_; ++i) {
-      if (!settled(s.cells[i], number)) return false;
+      if (!s.cells()[i].settled(number)) return false;
+    }
+    if (s.suspected.load(std::memory_order_relaxed)) {
+      for (std::uint64_t i = 0; i < this->size_; ++i) {
+        s.cells()[i].verdict.store(0, std::memory_order_relaxed);
+      }
     }
     destroy_all(s, number);
     return true;
   }
 
  private:
-  static constexpr unsigned patience = 64;
+  // why not in a model check: whoever pauses there lets the publisher come first
+  static constexpr unsigned patience = requires { Sync::impatient; } ? 0 : 64;
   static constexpr std::uint64_t most_at_once = 1024;  // see claims_word
 
   struct place {
@@ -244,15 +232,24 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     std::int64_t stamp;
   };
 
+  struct head {
+    name segment;
+    claims_word claims;
+  };
+  /// The segment in which messages are claimed now.
+  [[nodiscard]] head newest() const noexcept {
+    for (;;) {
+      const name w{current_.load(std::memory_order_acquire)};  // (9)
+      const claims_word c{this->at(w.index()).claims.load(std::memory_order_relaxed)};
+      if (c.is_of(w.number())) return {w, c};
+    }
+  }
+  [[nodiscard]] std::uint64_t end_of(const head& h) const noexcept {
+    return this->first_of(h.segment.number()) + claimed(h.claims);
+  }
   [[nodiscard]] std::uint64_t claimed(claims_word c) const noexcept {
     if (c.closed()) return c.end();
     return c.taken() < this->size_ ? c.taken() : this->size_;
-  }
-  [[nodiscard]] static bool settled_as(std::uint64_t state, std::uint64_t number) noexcept {
-    return state == slot::full(number) || state == slot::dead(number);
-  }
-  [[nodiscard]] static bool settled(const slot& s, std::uint64_t number) noexcept {
-    return settled_as(s.state.load(std::memory_order_acquire), number);
   }
   [[nodiscard]] bool something_behind(const segment_type& s, std::uint64_t number,
                                       std::uint64_t i) const noexcept {
@@ -261,7 +258,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     if (!c.is_of(number) || to <= i) return false;
     if (c.closed()) return true;
     for (std::uint64_t k = i + 1; k < to; ++k) {
-      if (settled(s.cells[k], number)) return true;
+      if (s.cells()[k].settled(number)) return true;
     }
     return to == this->size_ && s.next.load(std::memory_order_relaxed) != name::of(number, name::none).word;
   }
@@ -277,12 +274,10 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   MILLRACE_NOINLINE outcome look_closely() {
     if ((this->flags_.load(std::memory_order_acquire) & core::closing) != 0) return outcome::closed;
     const std::uint64_t limit = refresh_limit();
-    if (tail() >= limit) return outcome::full;
-    const name w{current_.load(std::memory_order_acquire)};
-    segment_type& s = this->at(w.index());
-    const claims_word c{s.claims.load(std::memory_order_relaxed)};
-    if (c.is_of(w.number()) && c.taken() >= this->size_) {
-      if (const outcome o = advance(w, s); o != outcome::ok) return o;
+    const head h = newest();
+    if (end_of(h) >= limit) return outcome::full;
+    if (h.claims.taken() >= this->size_) {
+      if (const outcome o = advance(h.segment, this->at(h.segment.index())); o != outcome::ok) return o;
     }
     this->flags_.fetch_and(~std::uint32_t{core::full}, std::memory_order_relaxed);
     return outcome::ok;
@@ -306,7 +301,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         if (const outcome o = advance(w, s); o != outcome::ok) return o;
         continue;
       }
-      p = {&s, &s.cells[i], s.lives(std::memory_order_relaxed).number(), stamp};
+      p = {&s, &s.cells()[i], s.lives(std::memory_order_relaxed).number(), stamp};
+      prefetch_behind<Sync>(p.at, 128);
       if (n > this->size_ - i) {
         if constexpr (std::is_lvalue_reference_v<Count>) n = this->size_ - i;
       }
@@ -341,6 +337,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       this->open(*fresh, number, s.opened.load(std::memory_order_relaxed));
       // Exhausted, as it was in its last life, but of the one before: however long it has lain about, the bits of its
       // number are not by chance those of this one.
+      fresh->suspected.store(false, std::memory_order_relaxed);
       fresh->claims.store(claims_word::of(number - 1).word | this->size_, std::memory_order_relaxed);
       // (7) release; pairs with (8) and with readers: the storage is ready
       if (s.next.compare_exchange_strong(next, name::of(number, fresh->index).word, std::memory_order_release,
@@ -364,10 +361,10 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     // release: with the storage that (8) has shown
     s.life.compare_exchange_strong(prepared, life::of(next.number(), life::live).word,
                                    std::memory_order_release, std::memory_order_relaxed);
-    for (;;) {
-      // acquire: if the claims are of a later life already, so is the life that is read after them
-      claims_word c{s.claims.load(std::memory_order_acquire)};
-      if (c.is_of(next.number())) break;
+    // From what they were when it was prepared. Those of a later life are not, and should so many segments have gone by
+    // that their bits are the same again, it is seen that its life is another one.
+    claims_word c{s.claims.load(std::memory_order_relaxed)};
+    while (c.is_of(w.number())) {
       if (s.lives(std::memory_order_relaxed).number() != next.number()) return;
       // (4) release: with the storage that is ready. Until here every claim found the segment exhausted.
       if (s.claims.compare_exchange_weak(c.word, claims_word::of(next.number()).word,
@@ -398,15 +395,14 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   void stamp(const place& p) noexcept {
     if (stamped_) [[unlikely]]
-      p.in->stamps[p.at - p.in->cells] = p.stamp;
+      p.in->stamps()[p.at - p.in->cells()] = p.stamp;
   }
   /// False: the slot is dead.
   [[nodiscard]] MILLRACE_INLINE bool put(const place& p) noexcept {
-    std::uint64_t was = p.at->state.load(std::memory_order_relaxed);
-    // (5) release; pairs with the readers' look at the state
-    return was != slot::dead(p.number) &&
-           p.at->state.compare_exchange_strong(was, slot::full(p.number), std::memory_order_release,
-                                               std::memory_order_relaxed);
+    p.at->state.store(slot::full(p.number),
+                      std::memory_order_release);  // (5) pairs with the readers' look at the state
+    Sync::light_fence();
+    return !p.in->suspected.load(std::memory_order_relaxed) || settle(p);
   }
   [[nodiscard]] MILLRACE_INLINE bool publish(const place& p) noexcept {
     if (!put(p)) return false;
@@ -415,15 +411,33 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   /// A claimed slot that nothing will be in.
   void abandon(const place& p) noexcept {
-    std::uint64_t was = p.at->state.load(std::memory_order_relaxed);
-    if (was == slot::dead(p.number) ||
-        !p.at->state.compare_exchange_strong(was, slot::dead(p.number), std::memory_order_release,  // (6)
-                                             std::memory_order_relaxed)) {
-      let_go(p);
+    p.at->state.store(slot::dead(p.number), std::memory_order_release);  // (6)
+    Sync::light_fence();
+    if (p.in->suspected.load(std::memory_order_relaxed) && !settle(p)) let_go(p);
+  }
+  /// By the slot's publisher, which has said what is in it: with the verdict `full`, that counts. False: a reader has given
+  /// it up.
+  [[nodiscard]] MILLRACE_NOINLINE static bool settle(const place& p) noexcept {
+    word v = p.at->verdict.load(std::memory_order_relaxed);
+    for (;;) {
+      if (v == slot::dead(p.number)) return false;
+      if (v == slot::full(p.number)) return true;
+      // The segment's life has ended already: not before this slot was settled, and not by a reader, whose hold would keep
+      // it. Otherwise what has been read is not of a later life, which would have begun before the heavy fence of who gave
+      // the slot up then; so no verdict of one is overwritten.
+      Sync::light_fence();
+      if (p.in->lives(std::memory_order_relaxed).number() != p.number) return true;
+      if (p.at->verdict.compare_exchange_weak(v, slot::full(p.number), std::memory_order_relaxed,
+                                              std::memory_order_relaxed)) {
+        return true;
+      }
     }
   }
-  /// Of a slot that somebody else marked dead, once nothing is in it any more.
-  void let_go(const place& p) noexcept { p.in->holds.fetch_sub(1, std::memory_order_release); }
+  /// Of a slot that a reader has given up, once nothing is in it any more.
+  void let_go(const place& p) noexcept {
+    p.at->state.store(slot::dead(p.number), std::memory_order_relaxed);  // told by the end of the hold
+    p.in->holds.fetch_sub(1, std::memory_order_release);
+  }
   void next(place& p) noexcept { ++p.at; }
 
   /// The value in `p`, whose slot is dead.
@@ -461,8 +475,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   void destroy_all(segment_type& s, std::uint64_t number) noexcept {
     if constexpr (!std::is_trivially_destructible_v<T>) {
       for (std::uint64_t i = 0; i < this->size_; ++i) {
-        if (s.cells[i].state.load(std::memory_order_relaxed) == slot::full(number)) {
-          std::destroy_at(s.cells[i].value());
+        if (s.cells()[i].state.load(std::memory_order_relaxed) == slot::full(number)) {
+          std::destroy_at(s.cells()[i].value());
         }
       }
     } else {

@@ -89,6 +89,11 @@ class reader_list {
     }
     return *r;
   }
+  /// Whether there has been more than one at a time.
+  [[nodiscard]] bool are_several() const noexcept {
+    const record* const r = first_.load(std::memory_order_acquire);
+    return r != nullptr && r->next != nullptr;
+  }
   static void give_back(record& r) noexcept { r.uses.fetch_sub(1, std::memory_order_release); }
 
   /// f(cursor_word) of all that are there.

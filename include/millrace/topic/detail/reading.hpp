@@ -31,12 +31,14 @@ class reading {
     for (; gates_ != gate_count; ++gates_) {
       gate_[gates_] = gates[gates_];
       gate_[gates_]->uses.fetch_add(1, std::memory_order_relaxed);  // its reader holds it too
+      if (gate_[gates_]->passed() == cursor_word::most) log.leave_orphans();
     }
   }
   reading(reading&& other) noexcept
       : log_(other.log_),
         record_(std::exchange(other.record_, nullptr)),
         in_(other.in_),
+        cells_(other.cells_),
         number_(other.number_),
         at_(other.at_),
         known_(other.known_),
@@ -87,7 +89,8 @@ class reading {
       if (opened > time) break;
       stand_at(log_->first_of(next.number()));
     }
-    if (in_->stamps != nullptr) since_ = time;
+    if (in_->stamps() != nullptr) since_ = time;
+    log_->tell_advanced();
   }
   void leave() noexcept {
     be_absent();
@@ -97,40 +100,64 @@ class reading {
 
   // --- reading ---
 
-  /// Moves on, if the log has gone on without it. Not while a message is still to be handled.
-  MILLRACE_INLINE void keep_up() noexcept {
+  /// Messages that lie side by side from its place on, all of them there. They stay until step() or skip(), and commit().
+  struct row_type {
+    std::uint64_t size;  // 0: none is there yet, or ever
+    bool more;           // whether it may be worthwhile to look for another one right behind it
+  };
+  /// What it knows of the log's end, or of those before it, is to be found out anew.
+  void forget() noexcept { known_ = 0; }
+  /// At its place and behind it, `max` at the most.
+  [[nodiscard]] row_type row(std::uint64_t max, bool thoroughly) {
     if (falls_behind()) move_on();
-  }
-  /// The message that is next, which stays until step() and commit(); nullptr: none yet, or ever, or, if it `holds` one that
-  /// it has not handled, it is at the end of that one's segment.
-  const T* look(bool thoroughly, bool holds = false) {
     for (;;) {
-      if (disconnected_) return nullptr;
+      if (disconnected_) return {0, false};
       if (at_end_of_segment()) {
-        // why: crossing gives up the segment, and tells readers behind this one that all in it has been handled
-        if (holds && is_lossy()) return nullptr;
-        if (!cross()) return nullptr;
+        if (!cross()) return {0, false};
         continue;
       }
-      if (at_ >= known_ && !refresh()) return nullptr;
-      auto& slot = in_->cells[at_ - log_->first_of(number_)];
+      if (at_ >= known_ && !refresh()) return {0, false};
+      const std::uint64_t left = log_->first_of(number_) + log_->segment_size() - at_;
+      const std::uint64_t there = known_ - at_;
+      std::uint64_t n = there < max ? there : max;
+      if (left < n) n = left;
       if constexpr (Log::many) {
-        const std::uint64_t state = slot.state.load(std::memory_order_acquire);  // (2) pairs with the publish
-        if (state != slot.full(number_)) {
-          if (state == slot.dead(number_)) {
-            step();
-            continue;
-          }
-          if (thoroughly && log_->pass_over(*in_, number_, at_)) continue;
-          return nullptr;
+        auto* const cells = first_slot();
+        std::uint64_t full = 0;
+        // (2) acquire; pairs with the publish
+        while (full != n && cells[full].state.load(std::memory_order_acquire) == cells->full(number_)) ++full;
+        if (full != 0) full = log_->confirmed(*in_, number_, cells, full);
+        if (full != 0) return {full, full == n ? n < there : log_->is_dead(*in_, number_, cells[full])};
+        if (log_->is_dead(*in_, number_, *cells)) {
+          step();
+        } else if (!thoroughly || !log_->pass_over(*in_, number_, at_)) {
+          return {0, false};
         }
+      } else {
+        return {n, n < there};
       }
-      const T& message = *slot.value();
-      if (is_plain() || is_wanted(message)) return &message;
-      step();
     }
   }
+  [[nodiscard]] auto* first_slot() const noexcept { return cells_ + (at_ - log_->first_of(number_)); }
+  /// The message that is next, which stays until step() and commit(); nullptr: none yet, or ever.
+  const T* look(bool thoroughly) {
+    while (row(1, thoroughly).size != 0) {
+      const T& message = *first_slot()->value();
+      if (is_plain() || is_wanted(message, at_)) return &message;
+      step();
+    }
+    return nullptr;
+  }
+  /// What its filter, and the time that it went to, say of the message at `offset`, in its segment.
+  [[nodiscard]] MILLRACE_NOINLINE bool is_wanted(const T& message, std::uint64_t offset) {
+    if (since_ != always) {
+      if (in_->stamps()[offset - log_->first_of(number_)] < since_) return false;
+      since_ = always;
+    }
+    return !filter_ || filter_(message);
+  }
   void step() noexcept { ++at_; }
+  void skip(std::uint64_t n) noexcept { at_ += n; }
 
   /// Whether there will never be anything at its place.
   [[nodiscard]] bool has_ended() const noexcept {
@@ -162,41 +189,6 @@ class reading {
   }
   [[nodiscard]] std::uint64_t committed() const noexcept { return committed_; }
 
-  // --- many at once, where the messages lie side by side ---
-
-  /// How many messages, `max` at the most, stand at its place and behind it. A log with one publisher only, and is_plain().
-  [[nodiscard]] std::uint64_t available(std::uint64_t max) {
-    keep_up();
-    if (look(false) == nullptr) return 0;
-    if (known_ - at_ < max) refresh();
-    const std::uint64_t there = known_ - at_;
-    return there < max ? there : max;
-  }
-  /// How many of those before `end`, up to which they are available, lie side by side; 0: it has been moved on.
-  [[nodiscard]] std::uint64_t side_by_side(std::uint64_t end) {
-    if (falls_behind() || (at_end_of_segment() && !cross()) || at_ >= end) return 0;
-    const std::uint64_t left = log_->first_of(number_) + log_->segment_size() - at_;
-    return end - at_ < left ? end - at_ : left;
-  }
-  [[nodiscard]] auto* first_slot() const noexcept { return in_->cells + (at_ - log_->first_of(number_)); }
-  void skip(std::uint64_t n) noexcept { at_ += n; }
-
-  /// A place to come back to, while nothing has been committed behind it.
-  struct mark {
-    segment_type* in;
-    std::uint64_t number;
-    std::uint64_t at;
-  };
-  [[nodiscard]] mark here() const noexcept { return {in_, number_, at_}; }
-  void come_back(const mark& m) noexcept {
-    in_ = m.in;
-    number_ = m.number;
-    at_ = m.at;
-  }
-  [[nodiscard]] bool at_end_of_segment() const noexcept {
-    return at_ - log_->first_of(number_) == log_->segment_size();
-  }
-
  private:
   static constexpr std::int64_t always = INT64_MIN;
 
@@ -206,6 +198,9 @@ class reading {
                                               : cursor_word::segment;
   }
 
+  [[nodiscard]] bool at_end_of_segment() const noexcept {
+    return at_ - log_->first_of(number_) == log_->segment_size();
+  }
   /// Whether the log has gone on without it.
   [[nodiscard]] bool falls_behind() const noexcept {
     return rule() == cursor_word::segment && log_->floor_approx() > number_;
@@ -224,8 +219,7 @@ class reading {
         return true;
       }
     }
-    in_ = &log_->at(next.index());
-    number_ = next.number();
+    stand_in(log_->at(next.index()), next.number());
     return true;
   }
   /// The log has gone on without it.
@@ -241,9 +235,15 @@ class reading {
     }
   }
   void be_absent() noexcept {
-    log_->leave_orphans();
+    // Its own use, and those of who goes behind it. Nobody begins to while it is leaving.
+    if (record_->uses.load(std::memory_order_relaxed) > 1) log_->leave_orphans();
     // (4) release; pairs with (2): who sees that it has left, and goes to sleep, has publishers know of orphans
     record_->cursor.store(cursor_word::of(cursor_word::absent, 0).word, std::memory_order_release);
+  }
+  void stand_in(segment_type& s, std::uint64_t number) noexcept {
+    in_ = &s;
+    cells_ = s.cells();
+    number_ = number;
   }
   void stand_at(std::uint64_t target) noexcept {
     for (;;) {
@@ -258,8 +258,7 @@ class reading {
       if (s == nullptr && target == log_->first_of(number) && floor < number)
         s = log_->find(--number);  // its end
       if (s == nullptr) continue;  // it is just being made, or dropped
-      in_ = s;
-      number_ = number;
+      stand_in(*s, number);
       break;
     }
     at_ = committed_ = target;
@@ -279,20 +278,14 @@ class reading {
     known_ = to;
     return at_ < to;
   }
-  [[nodiscard]] MILLRACE_NOINLINE bool is_wanted(const T& message) {
-    if (since_ != always) {
-      if (in_->stamps[at_ - log_->first_of(number_)] < since_) return false;
-      since_ = always;
-    }
-    return !filter_ || filter_(message);
-  }
 
   Log* log_;
   record* record_;
-  segment_type* in_ = nullptr;  // \ the segment it stands in, or at whose end
-  std::uint64_t number_ = 0;    // /
-  std::uint64_t at_ = 0;        // what it reads next
-  std::uint64_t known_ = 0;     // it may read up to there
+  segment_type* in_ = nullptr;                               // \ the segment it stands in, or at whose end
+  decltype(std::declval<segment_type&>().cells()) cells_{};  // |
+  std::uint64_t number_ = 0;                                 // /
+  std::uint64_t at_ = 0;                                     // what it reads next
+  std::uint64_t known_ = 0;                                  // it may read up to there
   std::uint64_t committed_ = 0;
   std::uint64_t before_ = 0;   // committed before that
   std::uint64_t granted_ = 0;  // window: kept for it up to there

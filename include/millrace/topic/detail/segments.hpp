@@ -32,6 +32,26 @@ struct allocator_of<Sync, T> {
   using type = typename Sync::template allocator<T>;
 };
 
+/// Shared, but not atomic; what makes it visible stands elsewhere. A model check looks whether it does.
+template <class T>
+class plain_word {
+ public:
+  [[nodiscard]] T get() const noexcept { return value_; }
+  void set(T v) noexcept { value_ = v; }
+
+ private:
+  T value_{};
+};
+template <class Sync, class T>
+struct plain_of {
+  using type = plain_word<T>;
+};
+template <class Sync, class T>
+  requires requires { typename Sync::template plain<T>; }
+struct plain_of<Sync, T> {
+  using type = typename Sync::template plain<T>;
+};
+
 /// life: [ number : 60 | phase : 4 ]
 struct segment_life {
   enum phases : std::uint64_t {
@@ -72,14 +92,25 @@ struct alignas(hot_separation) segment {
   // What follows it: [ own number + 1 | index ], or [ own number | none ], or [ own number | closed ].
   atomic<std::uint64_t> next{0};
   atomic<std::int64_t> opened{0};  // when it became part of the log, in ticks of the topic's clock
-  Slot* cells = nullptr;           // \ written while it is prepared
-  std::int64_t* stamps = nullptr;  // /  of each message, if the topic takes them
-  std::uint64_t index = 0;         // its own, in the table
-  atomic<std::uint64_t> claims{~std::uint64_t{0}};  // \ see multi_log.hpp
-  atomic<std::uint32_t> holds{0};                   // /
+  typename plain_of<Sync, Slot*>::type storage;        // \ written while it is prepared
+  typename plain_of<Sync, std::int64_t*>::type times;  // /  of each message, if the topic takes them
+  std::uint64_t index = 0;                             // its own, in the table
+  atomic<bool> suspected{false};                       // \ see multi_log.hpp
+  atomic<std::uint32_t> holds{0};                      // |
+  // Every publisher writes it for every message, so it keeps apart from what readers look at.
+  alignas(cache_line_size) atomic<std::uint64_t> claims{~std::uint64_t{0}};  // /
 
+  [[nodiscard]] Slot* cells() const noexcept { return storage.get(); }
+  [[nodiscard]] std::int64_t* stamps() const noexcept { return times.get(); }
   [[nodiscard]] segment_life lives(std::memory_order order) const noexcept { return {life.load(order)}; }
 };
+
+/// Asks for the line that many bytes behind a slot which is about to be written: readers have had it in their last lap, or,
+/// being close, in advance. Past a segment's end that is nobody's, or another's, and does no harm.
+template <class Sync, class Slot>
+MILLRACE_INLINE void prefetch_behind(const Slot* slot, std::size_t bytes) noexcept {
+  Sync::prefetch_to_write(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(slot) + bytes));
+}
 
 /// All segments of a log, by index. Grows; lock-free.
 template <class Sync, class Slot>
@@ -108,14 +139,15 @@ class segment_table {
   [[nodiscard]] segment_type& at(std::uint64_t index) const noexcept {
     const std::uint64_t i = index + first;
     const auto b = static_cast<std::size_t>(std::bit_width(i)) - std::size_t(std::bit_width(first));
-    return blocks_[b].load(std::memory_order_acquire)[i - (first << b)];  // (2) pairs with (1)
+    // why relaxed is enough: who has the index has got it from who had the segment
+    return blocks_[b].load(std::memory_order_relaxed)[i - (first << b)];
   }
 
   /// f(segment&) for all there are, until it is true of one: that one, or nullptr.
   template <class F>
   segment_type* find_if(F f) const {
     for (std::size_t b = 0; b < blocks; ++b) {
-      segment_type* const block = blocks_[b].load(std::memory_order_acquire);  // (2)
+      segment_type* const block = blocks_[b].load(std::memory_order_acquire);  // (2) pairs with (1)
       if (block == nullptr) return nullptr;
       for (std::size_t i = 0; i < first << b; ++i) {
         if (f(block[i])) return block + i;
@@ -147,14 +179,14 @@ class segment_table {
       // (3) acquire; pairs with (4): what lay in it is gone
       if (best->life.compare_exchange_strong(was.word, life::of(number, life::preparing).word,
                                              std::memory_order_acquire, std::memory_order_relaxed)) {
-        if (best->cells == nullptr) furnish(*best, was.number());
+        if (best->cells() == nullptr) furnish(*best, was.number());
         return *best;
       }
     }
   }
   /// The caller has it alone.
-  void give_back(segment_type& s, std::uint64_t number) noexcept {
-    s.life.store(life::of(number, life::free).word, std::memory_order_release);  // (4)
+  void give_back(segment_type& s, std::uint64_t number, typename life::phases as = life::free) noexcept {
+    s.life.store(life::of(number, as).word, std::memory_order_release);  // (4)
   }
 
   /// Frees the slots of all but `spare` of those that nobody has.
@@ -166,7 +198,7 @@ class segment_table {
       if (s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,
                                          std::memory_order_acquire, std::memory_order_relaxed)) {  // (3)
         strip(s);
-        s.life.store(life::of(l.number(), life::bare).word, std::memory_order_release);  // (4)
+        give_back(s, l.number(), life::bare);
       }
       return false;
     });
@@ -211,18 +243,20 @@ class segment_table {
           if (cells != nullptr) slot_allocator().deallocate(cells, size);
         }
       } slots_too{cells, size_};
-      s.stamps = stamp_allocator().allocate(size_);
+      s.times.set(stamp_allocator().allocate(size_));
       slots_too.cells = nullptr;
     }
     std::uninitialized_default_construct_n(cells, size_);
-    s.cells = cells;
+    s.storage.set(cells);
     on_failure.s = nullptr;
   }
   void strip(segment_type& s) noexcept {
-    if (s.cells == nullptr) return;
-    std::destroy_n(s.cells, size_);
-    slot_allocator().deallocate(std::exchange(s.cells, nullptr), size_);
-    if (with_stamps_) stamp_allocator().deallocate(std::exchange(s.stamps, nullptr), size_);
+    if (s.cells() == nullptr) return;
+    std::destroy_n(s.cells(), size_);
+    slot_allocator().deallocate(s.cells(), size_);
+    s.storage.set(nullptr);
+    if (with_stamps_) stamp_allocator().deallocate(s.stamps(), size_);
+    s.times.set(nullptr);
   }
 
   void grow() {

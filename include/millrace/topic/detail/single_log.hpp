@@ -40,7 +40,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   single_log(std::size_t capacity, const topic_options& options, clock_ref<Clock> clock)
       : core(capacity, options, clock),
         last_(&core::at(0)),
-        slots_(last_->cells),
+        slots_(last_->cells()),
         mask_(core::size_ - 1),
         stamped_(options.stamp == stamps::each_message) {
     this->limit_.store(core::size_, std::memory_order_relaxed);
@@ -115,16 +115,17 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   /// Whether the stream ends at `offset`.
   [[nodiscard]] bool ends_at(std::uint64_t offset) const noexcept {
     if ((this->flags_.load(std::memory_order_acquire) & core::sealed) == 0) return false;  // (5)
-    // (6) acquire; pairs with (7): a claim that was taken back is of no message
-    const std::uint64_t claimed = claimed_.load(std::memory_order_acquire);
+    // Relaxed: every claim that led to a message was made before the heavy fence.
+    const std::uint64_t claimed = claimed_.load(std::memory_order_relaxed);
     return claimed == offset && tail() == offset;
   }
 
   bool clear(segment_type& s) noexcept {
     if constexpr (!std::is_trivially_destructible_v<T>) {
       const std::uint64_t first = this->first_of(s.lives(std::memory_order_relaxed).number());
-      const std::uint64_t there = tail_.load(std::memory_order_acquire) - first;
-      for (std::uint64_t i = 0; i < this->size_ && i < there; ++i) std::destroy_at(s.cells[i].value());
+      const std::uint64_t there =
+          tail_.load(std::memory_order_relaxed) - first;  // who drops it has looked at it
+      for (std::uint64_t i = 0; i < this->size_ && i < there; ++i) std::destroy_at(s.cells()[i].value());
     }
     return true;
   }
@@ -141,16 +142,17 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     return false;
   }
   MILLRACE_NOINLINE void withdraw(std::uint64_t at) noexcept {
-    claimed_.store(at, std::memory_order_release);  // (7)
+    claimed_.store(at, std::memory_order_relaxed);
     this->tell_published();
   }
 
   template <class... Args>
   MILLRACE_INLINE void put(std::uint64_t at, Args&&... args) {
     const std::uint64_t i = at & mask_;
+    prefetch_behind<Sync>(slots_ + i, 256);
     ::new (static_cast<void*>(slots_[i].bytes)) T(std::forward<Args>(args)...);
     if (stamped_) [[unlikely]]
-      last_->stamps[i] = this->now();
+      last_->stamps()[i] = this->now();
   }
 
   /// The limit has been reached: that of the readers, or the segment's end.
@@ -174,7 +176,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     s.life.store(life::of(number, life::live).word, std::memory_order_release);
     last_->next.store(name::of(number, s.index).word, std::memory_order_release);
     last_ = &s;
-    slots_ = s.cells;
+    slots_ = s.cells();
   }
 
   // The publisher's own:
