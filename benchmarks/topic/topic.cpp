@@ -39,7 +39,7 @@ class log {
   template <class F>
   void read(unsigned reader, std::uint64_t n, F handle) {
     std::stop_source enough;
-    static_cast<void>(readers_[reader].run(enough.get_token(), [&](const T& v) {
+    static_cast<void>(readers_[reader].run(enough.get_token(), [handle, n, &enough](const T& v) mutable {
       handle(v);
       if (--n == 0) enough.request_stop();
     }));
