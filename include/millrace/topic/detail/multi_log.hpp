@@ -335,9 +335,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         note.dismiss();
       }
       this->open(*fresh, number, s.opened.load(std::memory_order_relaxed));
+      fresh->suspected.store(false, std::memory_order_relaxed);
       // Exhausted, as it was in its last life, but of the one before: however long it has lain about, the bits of its
       // number are not by chance those of this one.
-      fresh->suspected.store(false, std::memory_order_relaxed);
       fresh->claims.store(claims_word::of(number - 1).word | this->size_, std::memory_order_relaxed);
       // (7) release; pairs with (8) and with readers: the storage is ready
       if (s.next.compare_exchange_strong(next, name::of(number, fresh->index).word, std::memory_order_release,
