@@ -774,6 +774,21 @@ struct coming_and_going : world<single> {
   void finish() {}
 };
 
+/// Goes to sleep, which asks whether there are other readers, while another one comes.
+struct company : world<single> {
+  static constexpr int threads = 2;
+  reader in{this->subscribe()};
+  void thread(int i) {
+    if (i == 0) {
+      check(in.next() != nullptr, "what was published arrives");
+    } else {
+      auto other = this->subscribe();
+      check(try_publish(1) == outcome::ok, "there is room");
+    }
+  }
+  void finish() {}
+};
+
 /// A publisher that is slow, around whose claim the log goes.
 template <overrun Rule>
 struct passing_over : world<multi> {
@@ -868,6 +883,7 @@ int main(int argc, char** argv) {
           world<throwing_late>("throwing, late", {.preemptions = 2, .stale_reads = 0}),
           world<throwing>("throwing", {.preemptions = 2, .stale_reads = 0}),
           world<coming_and_going>("coming and going", {.preemptions = 1, .stale_reads = 1}),
+          world<company>("company", {.preemptions = 2, .stale_reads = 1}),
           world<passing_over<overrun::block>>("passing over", {.preemptions = 2, .stale_reads = 1}),
           world<passing_over<overrun::drop_oldest>>("passing over, lossy",
                                                     {.preemptions = 2, .stale_reads = 1}),

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "millrace/core/config.hpp"
+#include "millrace/topic/detail/plain_word.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -40,10 +41,10 @@ struct alignas(hot_separation) reader_record {
   using atomic = typename Sync::template atomic<U>;
 
   atomic<std::uint64_t> cursor{cursor_word::of(cursor_word::absent, 0).word};
-  atomic<std::uint32_t> uses{0};    // its reader, and the readers behind it
-  atomic<std::uint64_t> missed{0};  // written by its reader
-  const void* log = nullptr;        // \ written before it is linked
-  reader_record* next = nullptr;    // /
+  atomic<std::uint32_t> uses{0};                       // its reader, and the readers behind it
+  atomic<std::uint64_t> missed{0};                     // written by its reader
+  const void* log = nullptr;                           // \ written before it is linked
+  typename plain_of<Sync, reader_record*>::type next;  // /
 
   /// Where it is: all before that it has passed. Readers behind a reader that has left pass it too.
   [[nodiscard]] std::uint64_t passed() const noexcept {
@@ -64,7 +65,7 @@ class reader_list {
   reader_list& operator=(const reader_list&) = delete;
   ~reader_list() {
     for (record* r = first_.load(std::memory_order_relaxed); r != nullptr;) {
-      record* const next = r->next;
+      record* const next = r->next.get();
       delete r;
       r = next;
     }
@@ -72,7 +73,7 @@ class reader_list {
 
   /// One that nobody has. Throws std::bad_alloc.
   [[nodiscard]] record& take() {
-    for (record* r = first_.load(std::memory_order_acquire); r != nullptr; r = r->next) {
+    for (record* r = first_.load(std::memory_order_acquire); r != nullptr; r = r->next.get()) {
       std::uint32_t none = 0;
       if (r->uses.load(std::memory_order_relaxed) == 0 &&
           r->uses.compare_exchange_strong(none, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
@@ -83,23 +84,24 @@ class reader_list {
     auto* const r = new record;
     r->uses.store(1, std::memory_order_relaxed);
     r->log = log_;
-    r->next = first_.load(std::memory_order_relaxed);
+    record* first = first_.load(std::memory_order_relaxed);
     // seq_cst: who raises the floor after this sees it in the list
-    while (!first_.compare_exchange_weak(r->next, r, std::memory_order_seq_cst, std::memory_order_relaxed)) {
-    }
+    do {
+      r->next.set(first);
+    } while (!first_.compare_exchange_weak(first, r, std::memory_order_seq_cst, std::memory_order_relaxed));
     return *r;
   }
   /// Whether there has been more than one at a time.
   [[nodiscard]] bool are_several() const noexcept {
     const record* const r = first_.load(std::memory_order_acquire);
-    return r != nullptr && r->next != nullptr;
+    return r != nullptr && r->next.get() != nullptr;
   }
   static void give_back(record& r) noexcept { r.uses.fetch_sub(1, std::memory_order_release); }
 
   /// f(cursor_word) of all that are there.
   template <class F>
   void each(F f) const {
-    for (record* r = first_.load(std::memory_order_seq_cst); r != nullptr; r = r->next) {
+    for (record* r = first_.load(std::memory_order_seq_cst); r != nullptr; r = r->next.get()) {
       const cursor_word c{r->cursor.load(std::memory_order_seq_cst)};
       if (c.rule() != cursor_word::absent) f(c);
     }

@@ -16,6 +16,7 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/detail/pages.hpp"
+#include "millrace/topic/detail/plain_word.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -30,26 +31,6 @@ template <class Sync, class T>
   requires requires { typename Sync::template allocator<T>; }
 struct allocator_of<Sync, T> {
   using type = typename Sync::template allocator<T>;
-};
-
-/// Shared, but not atomic; what makes it visible stands elsewhere. A model check looks whether it does.
-template <class T>
-class plain_word {
- public:
-  [[nodiscard]] T get() const noexcept { return value_; }
-  void set(T v) noexcept { value_ = v; }
-
- private:
-  T value_{};
-};
-template <class Sync, class T>
-struct plain_of {
-  using type = plain_word<T>;
-};
-template <class Sync, class T>
-  requires requires { typename Sync::template plain<T>; }
-struct plain_of<Sync, T> {
-  using type = typename Sync::template plain<T>;
 };
 
 /// life: [ number : 60 | phase : 4 ]
