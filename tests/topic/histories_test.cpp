@@ -312,19 +312,26 @@ class run_of {
     reader_type* reader = nullptr;
     std::uint64_t rules = 0;
     std::uint64_t next = 0;  // it has got everything before
+    std::uint64_t kept = 0;  // what lies before the retention may have been dropping when it began
     std::uint64_t missed = 0;
     std::vector<gate> gates{};
   };
 
   void begin(place& p) {
     p.next = p.reader->position();
+    const std::uint64_t tail = log_.tail();
+    const std::uint64_t keep = std::min<std::uint64_t>(plan_.keep, plan_.capacity);
+    p.kept = tail > keep ? tail - keep : 0;
     p.missed = p.reader->missed();
     p.diary->push_back({p.next, p.rules, p.missed, topic_event::begins});
   }
+  /// Who is moved on must have been that far behind, or have begun where the log was just being dropped.
+  bool may_be_moved(const place& p) const {
+    return log_.tail() - p.next >= plan_.capacity || p.next < p.kept;
+  }
   void note(place& p, std::uint64_t offset, const T& message) {
     const std::uint64_t missed = p.reader->missed();
-    // Who is moved on must have been that far behind.
-    if (missed != p.missed && log_.tail() - p.next < plan_.capacity) {
+    if (missed != p.missed && !may_be_moved(p)) {
       fail("reader " + std::to_string(p.who) + " has been moved on to " + std::to_string(offset) +
            ", though it was less than the capacity behind");
     }
@@ -341,8 +348,7 @@ class run_of {
   }
   void stand(place& p) {
     if (p.reader->disconnected()) {
-      if (log_.tail() - p.next < plan_.capacity)
-        fail("disconnected, though it was less than the capacity behind");
+      if (!may_be_moved(p)) fail("disconnected, though it was less than the capacity behind");
       return;
     }
     p.missed = p.reader->missed();
