@@ -38,6 +38,7 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/awaiter.hpp"
 #include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/gathering.hpp"
 #include "millrace/core/detail/stop_callback.hpp"
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/inline_executor.hpp"
@@ -65,8 +66,12 @@ struct never_stops {
   [[nodiscard]] static constexpr bool stop_requested() noexcept { return false; }
 };
 
-/// For gates, for topic, and for model checks.
+/// For gates, for topic, for log_access.hpp, and for model checks.
 struct subscription_access {
+  template <class Subscription>
+  static auto& at(Subscription& s) noexcept {
+    return s.at_;
+  }
   template <class Subscription>
   static auto& record(const Subscription& s) noexcept {
     return s.at_.who();
@@ -91,6 +96,7 @@ class subscription {
  public:
   using value_type = T;
   using sync_type = Sync;
+  using segment = typename log::segment_type;  // for log_access.hpp
 
   subscription(subscription&&) noexcept = default;
   subscription& operator=(subscription&&) = delete;
@@ -199,7 +205,8 @@ class subscription {
     const std::uint64_t tail = at_.log().tail();
     return tail > position ? tail - position : 0;
   }
-  /// How many messages it did not get because it was too slow for its overrun rule.
+  /// How many messages it did not get because it was too slow for its overrun rule. A lossy reader that begins where the
+  /// retention is just dropping the log may miss what is dropped.
   [[nodiscard]] std::uint64_t missed() const noexcept {
     return at_.who().missed.load(std::memory_order_relaxed);
   }

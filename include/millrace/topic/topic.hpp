@@ -41,16 +41,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/stop_callback.hpp"
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/core/sync.hpp"
+#include "millrace/topic/detail/companions.hpp"
 #include "millrace/topic/detail/strategy.hpp"
 #include "millrace/topic/options.hpp"
 #include "millrace/topic/subscription.hpp"
@@ -113,6 +116,13 @@ struct subscription_options {
   wait_strategy wait = wait_strategy::adaptive;
 };
 
+template <class Topic>
+class consumer_group;
+template <class Topic>
+struct group_options;
+template <class Topic>
+class delayed_publisher;
+
 template <class T, producers Producers, clock Clock, class Sync>
 class topic {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>, "topic: T must be an object type without const");
@@ -142,7 +152,7 @@ class topic {
   /// Its subscriptions are gone, and every call has returned.
   ~topic() = default;
 
-  // --- publishing: ok, full, closed or timeout ---
+  // --- publishing: ok, full, closed, timeout or cancelled ---
 
   /// Waits for room.
   [[nodiscard]] outcome publish(T&& value) { return put_waiting(detail::no_limit(), std::move(value)); }
@@ -168,6 +178,17 @@ class topic {
     requires std::is_copy_constructible_v<T>
   {
     return put_waiting(detail::limit_at<Clock>{log_.clock(), deadline}, value);
+  }
+  /// Waits for room until a stop is requested: cancelled. `Stop` is a std::stop_token or similar.
+  template <class Stop>
+    requires requires(const Stop& s) { s.stop_requested(); }
+  [[nodiscard]] outcome publish(T&& value, const Stop& stop) {
+    return put_until(stop, std::move(value));
+  }
+  template <class Stop>
+    requires requires(const Stop& s) { s.stop_requested(); } && std::is_copy_constructible_v<T>
+  [[nodiscard]] outcome publish(const T& value, const Stop& stop) {
+    return put_until(stop, value);
   }
   /// Never waits.
   [[nodiscard]] outcome try_publish(T&& value) { return log_.offer(std::move(value)); }
@@ -242,6 +263,13 @@ class topic {
     return subscription(std::move(at), chosen.wait);
   }
 
+  /// Consumers that share the messages among them, and settle each: the group of that name, or a new one, for which alone
+  /// `chosen` counts. Needs millrace/delivery/consumer_group.hpp, and says what it throws there.
+  [[nodiscard]] consumer_group<topic> group(std::string_view name, group_options<topic> chosen = {});
+
+  /// What is published later; see millrace/delivery/delayed_publisher.hpp, which is needed for it.
+  [[nodiscard]] delayed_publisher<topic>& delayed();
+
   // --- looking ---
 
   [[nodiscard]] std::size_t capacity() const noexcept { return log_.capacity(); }
@@ -268,7 +296,21 @@ class topic {
                                  [&](bool) { return log_.offer(std::forward<Args>(args)...); });
   }
 
+  template <class Stop, class Value>
+  outcome put_until(const Stop& stop, Value&& value) {
+    const outcome o = log_.offer(std::forward<Value>(value));
+    if (o != outcome::full) [[likely]]
+      return o;
+    const auto wake = [line = &log_.room.events]() noexcept { line->notify_each(); };
+    typename detail::stop_callback_of<Stop, decltype(wake)>::type on_stop(stop, wake);
+    detail::no_limit limit;
+    return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit, [&](bool) {
+      return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Value>(value));
+    });
+  }
+
   log log_;
+  detail::companions<Sync> companions_;  // they read the log
 };
 
 }  // namespace v0

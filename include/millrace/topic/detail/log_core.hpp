@@ -263,8 +263,10 @@ class log_core {
     const std::uint64_t floor = floor_.load(std::memory_order_acquire);
     table_.find_if([&](segment_type& s) {
       life l = s.lives(std::memory_order_relaxed);
-      if (l.phase() != life::live || l.number() >= floor || stood_on(l.number())) return false;
-      // (2) acquire; pairs with the end of a hold: who was late has taken its message out
+      if (l.phase() != life::live || l.number() >= floor) return false;
+      // why twice: a group may hold many segments, and to look at all readers for each of them takes longer
+      if (s.holds.load(std::memory_order_relaxed) != 0 || stood_on(l.number())) return false;
+      // (2) acquire; pairs with the end of a hold: who was late has taken its message out, who kept one has read it
       if (s.holds.load(std::memory_order_acquire) != 0) return false;
       // Relaxed: the tail, which has been looked at, tells of who opened it.
       if (!s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,

@@ -11,7 +11,7 @@
 #include <cstdint>
 
 #include "millrace/core/config.hpp"
-#include "millrace/topic/detail/plain_word.hpp"
+#include "millrace/core/detail/plain_word.hpp"
 
 namespace millrace {
 inline namespace v0 {

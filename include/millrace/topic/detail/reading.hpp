@@ -159,6 +159,10 @@ class reading {
   void step() noexcept { ++at_; }
   void skip(std::uint64_t n) noexcept { at_ += n; }
 
+  /// That of the message at its place.
+  [[nodiscard]] segment_type& segment() const noexcept { return *in_; }
+  [[nodiscard]] std::uint64_t segment_number() const noexcept { return number_; }
+
   /// Whether there will never be anything at its place.
   [[nodiscard]] bool has_ended() const noexcept {
     if (disconnected_) return true;

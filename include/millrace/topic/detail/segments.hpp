@@ -16,7 +16,7 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/detail/pages.hpp"
-#include "millrace/topic/detail/plain_word.hpp"
+#include "millrace/core/detail/plain_word.hpp"
 
 namespace millrace {
 inline namespace v0 {

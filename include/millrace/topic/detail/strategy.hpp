@@ -45,31 +45,6 @@ outcome wait_by(wait_strategy how, waiting_room<Sync>& line, outcome blocked, bo
   }
 }
 
-/// A breath between two looks of a reader at a stream that flows. A reader that is faster than its publisher, and looks again
-/// at once, takes the cache line that the publisher is writing to, message by message.
-template <class Sync>
-class gathering {
- public:
-  /// Having read that many.
-  void after(std::uint64_t messages) noexcept {
-    if (messages >= enough) {
-      pauses_ -= pauses_ / 4;
-    } else if (messages == 1 && pauses_ >= alone) {
-      pauses_ = 0;  // nothing came meanwhile: not a stream, but somebody who waits for an answer, perhaps
-    } else {
-      pauses_ = 2 * pauses_ + first < most ? 2 * pauses_ + first : most;
-    }
-    for (unsigned p = 0; p < pauses_; ++p) Sync::pause();
-  }
-
- private:
-  static constexpr std::uint64_t enough = 64;
-  static constexpr unsigned first = 4;
-  static constexpr unsigned alone = 16;
-  static constexpr unsigned most = 128;
-  unsigned pauses_ = 0;
-};
-
 }  // namespace detail
 }  // namespace v0
 }  // namespace millrace
