@@ -62,5 +62,23 @@ int main() {
       timers.advance(timers.now() + 5 * second, [&](std::unique_ptr<int>& item) { sum += *item; });
   expect(done.fired == 1 && sum == 28 && timers.size() == 1, "and fires what has come due");
   expect(timers.drain([](std::unique_ptr<int>&) {}) == 1, "and all the rest when told to");
+
+  millrace::rate_limiter limit(1, std::chrono::hours(1));
+  expect(limit.try_acquire() && !limit.try_acquire(), "a limiter grants its burst, and no more");
+  millrace::circuit_breaker fuse({.window = 1, .minimum = 1});
+  if (auto leave = fuse.try_acquire()) leave.failure();
+  expect(!fuse.try_acquire(), "a breaker opens");
+  millrace::bulkhead berths(1);
+  const auto seat = berths.enter();
+  expect(seat && !berths.try_enter(), "a bulkhead has its places");
+
+  millrace::topic<int> events(8);
+  auto workers = events.group("workers", {.limiter = &limit});
+  auto others = events.group("others");
+  expect(events.publish(11) == millrace::outcome::ok, "a topic takes a message");
+  events.close();
+  expect(!workers.try_receive(), "a limited group waits");
+  expect(others.work({}, [&](const int& v) { sum += v; }) == millrace::outcome::closed && sum == 39,
+         "others do not");
   return failures == 0 ? 0 : 1;
 }

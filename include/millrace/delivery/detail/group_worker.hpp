@@ -1,0 +1,125 @@
+// One thread of a group's run: claims, calls the handler, settles; several messages at a time while they take no time.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/core/config.hpp"
+#include "millrace/core/detail/gathering.hpp"
+#include "millrace/core/outcome.hpp"
+#include "millrace/delivery/delivery.hpp"
+#include "millrace/delivery/detail/group_state.hpp"
+#include "millrace/delivery/retry_policy.hpp"
+
+namespace millrace {
+inline namespace v0 {
+namespace detail {
+
+template <class Topic, class Handler>
+class group_worker {
+  using state = group_state<Topic>;
+  using value_type = typename state::value_type;
+  using claimed = typename state::claimed;
+
+ public:
+  group_worker(state& group, Handler& handler) noexcept : group_(group), handler_(handler) {}
+
+  /// Until the group's stream has ended (closed), or a stop is requested (cancelled).
+  template <class Stop>
+  outcome run(const Stop& stop) {
+    std::size_t want = 1;
+    gathering<typename state::sync> gather;
+    for (;;) {
+      claimed batch[most];
+      std::size_t n = 0;
+      const outcome o = group_.claim(batch, want, n, false, state::never, stop);
+      if (o != outcome::ok) return o;
+      const std::int64_t began = group_.now();
+      handle(batch, n, stop);
+      const std::int64_t took = group_.now() - began;
+      if (took >= quick) {
+        want = 1;
+      } else {
+        if (n == want && want < most) want *= 2;
+        gather.after(2 * n);
+      }
+    }
+  }
+
+ private:
+  // why so short: what is claimed and not begun is out of reach for other workers
+  static constexpr std::int64_t quick = 20'000;
+  static constexpr std::size_t most = 32;
+
+  template <class Stop>
+  void handle(claimed* batch, std::size_t n, const Stop& stop) {
+    claimed done[most];
+    std::size_t acked = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i != 0 && stop.stop_requested()) {
+        group_.settle(*batch[i].entry, batch[i].generation, verdict::release, 0, {});
+        continue;
+      }
+      if (call(batch[i])) done[acked++] = batch[i];
+    }
+    group_.settle_done(done, acked);
+  }
+
+  /// Whether it is to be acknowledged.
+  bool call(const claimed& c) {
+#if MILLRACE_HAS_EXCEPTIONS
+    try {
+      return call_bare(c);
+    } catch (const std::exception& e) {
+      failed(c, {std::current_exception(), e.what(), c.attempt});
+    } catch (...) {
+      failed(c, {std::current_exception(), "exception", c.attempt});
+    }
+    return false;
+#else
+    return call_bare(c);
+#endif
+  }
+  bool call_bare(const claimed& c) {
+    if constexpr (std::is_invocable_v<Handler&, delivery<value_type>&>) {
+      delivery<value_type> d(group_, *c.entry, c.generation, c.attempt);
+      struct take_back {
+        delivery<value_type>& d;
+        bool& is_open;
+        ~take_back() { is_open = std::exchange(d.entry_, nullptr) != nullptr; }
+      } const afterwards{d, is_open_};
+      handler_(d);
+      return static_cast<bool>(d);
+    } else {
+      handler_(*static_cast<const value_type*>(c.entry->message));
+      return true;
+    }
+  }
+  void failed(const claimed& c, const failure& f) noexcept {
+    if (!std::exchange(is_open_, true)) return;  // the handler has settled it, and then thrown
+    decision what = decision::retry();
+    auto& decide = group_.decide();
+    if (decide) what = decide(f);
+    verdict v = verdict::nack;
+    switch (what.what()) {
+      case decision::action::retry: break;
+      case decision::action::retry_in: v = verdict::nack_in; break;
+      case decision::action::reject: v = verdict::reject; break;
+      case decision::action::release: v = verdict::release; break;
+    }
+    group_.settle(*c.entry, c.generation, v, what.pause().count(), f.reason);
+  }
+
+  state& group_;
+  Handler& handler_;
+  bool is_open_ = true;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace millrace

@@ -1,0 +1,603 @@
+// Consumer groups: who gets what, in which order, and what holds it up. Time is a manual_clock's.
+#include "millrace/delivery/consumer_group.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "millrace/core/manual_clock.hpp"
+#include "support/catch.hpp"
+#include "support/watchdog.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using millrace::blocked_by;
+using millrace::earliest;
+using millrace::manual_clock;
+using millrace::message;
+using millrace::ordering;
+using millrace::outcome;
+using millrace::producers;
+using millrace::retry_policy;
+using support::watchdog;
+
+template <class T>
+using topic = millrace::topic<T, producers::multi, manual_clock>;
+using ints = std::vector<int>;
+using breaker = millrace::circuit_breaker<manual_clock>;
+using limiter = millrace::rate_limiter<manual_clock>;
+
+template <class T>
+void publish(topic<T>& t, std::initializer_list<T> values) {
+  for (const T& v : values) REQUIRE(t.publish(v) == outcome::ok);
+}
+/// Acknowledges what there is, and returns it.
+template <class Group>
+ints take_all(Group g) {
+  ints all;
+  while (auto d = g.try_receive()) {
+    all.push_back(*d);
+    d.ack();
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("one name shares the work, another name is a copy") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto a = t.group("a");
+  auto same = t.group("a");
+  auto b = t.group("b");
+  publish(t, {1, 2, 3});
+  CHECK(a.name() == "a");
+  auto d1 = a.try_receive();
+  auto d2 = same.try_receive();
+  CHECK(*d1 == 1);
+  CHECK(*d2 == 2);
+  CHECK(take_all(b) == ints{1, 2, 3});
+  CHECK(take_all(a) == ints{3});
+  auto late = t.group("late");
+  auto replay = t.group("replay", {.from = earliest});
+  CHECK(take_all(late).empty());
+  CHECK(take_all(replay) == ints{1, 2, 3});
+}
+
+TEST_CASE("a removed group's name is free, and it holds up nobody") {
+  manual_clock clock;
+  topic<int> t(2, clock, {.keep = {.messages = 0}});
+  auto g = t.group("g");
+  publish(t, {1, 2});
+  CHECK(t.try_publish(3) == outcome::full);
+  g.remove();
+  g.remove();
+  CHECK(t.try_publish(3) == outcome::ok);
+  auto again = t.group("g");
+  CHECK_FALSE(again.try_receive());
+  publish(t, {4});
+  CHECK(take_all(again) == ints{4});
+  auto d = g.try_receive();
+  CHECK(g.try_receive(d) == outcome::closed);
+}
+
+TEST_CASE("a message in flight, or waiting, holds up no publisher") {
+  manual_clock clock;
+  topic<int> t(4, clock, {.keep = {.messages = 0}, .segment = 2});
+  auto g = t.group("g", {.max_in_flight = 100});
+  publish(t, {0});
+  auto held = g.try_receive();
+  publish(t, {1});
+  CHECK(g.try_receive().nack());
+  for (int v = 2; v < 100; ++v) {
+    publish(t, {v});
+    auto d = g.try_receive();
+    REQUIRE(d);
+    REQUIRE(*d == v);
+    d.ack();
+  }
+  CHECK(*held == 0);
+  clock.advance(1s);
+  CHECK(take_all(g) == ints{1});
+  CHECK(g.stats().in_flight == 1);
+}
+
+TEST_CASE("by key: one of a key at a time, and a retry holds up its own key only") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  // tens are the key
+  auto g = t.group("g", {.order = ordering::by_key,
+                         .key = [](const int& v) { return std::uint64_t(v / 10); },
+                         .retry = retry_policy::fixed(1s, 3)});
+  publish(t, {11, 12, 21, 13, 22, 31});
+  auto a = g.try_receive();
+  auto b = g.try_receive();
+  auto c = g.try_receive();
+  CHECK(*a == 11);
+  CHECK(*b == 21);
+  CHECK(*c == 31);
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().blocked == blocked_by::order);
+  CHECK(g.stats().behind == 3);
+  CHECK(a.nack());
+  CHECK(b.ack());
+  auto d = g.try_receive();
+  CHECK(*d == 22);
+  CHECK(d.ack());
+  CHECK_FALSE(g.try_receive());
+  clock.advance(1s);
+  a = g.try_receive();
+  CHECK(*a == 11);
+  CHECK(a.attempt() == 2);
+  CHECK_FALSE(g.try_receive());
+  CHECK(a.ack());
+  CHECK(take_all(g) == ints{12, 13});
+  CHECK(c.ack());
+  SECTION("a dead one lets the next go") {
+    publish(t, {41, 42});
+    auto e = g.try_receive();
+    CHECK(*e == 41);
+    CHECK(e.reject("bad"));
+    CHECK(g.stats().parked == 1);
+    CHECK(take_all(g) == ints{42});
+  }
+}
+
+TEST_CASE("by key: how far it looks ahead") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group(
+      "g",
+      {.order = ordering::by_key, .key = [](const int& v) { return std::uint64_t(v / 10); }, .lookahead = 2});
+  publish(t, {11, 12, 13, 14, 21});
+  auto a = g.try_receive();
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().behind == 2);
+  CHECK(a.ack());
+  CHECK(take_all(g) == ints{12, 13, 14, 21});
+}
+
+TEST_CASE("strict: one at a time, and a retry holds up all") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.order = ordering::strict, .retry = retry_policy::fixed(1s, 2)});
+  publish(t, {1, 2, 3});
+  auto a = g.try_receive();
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().blocked == blocked_by::order);
+  CHECK(a.nack());
+  CHECK_FALSE(g.try_receive());
+  clock.advance(1s);
+  a = g.try_receive();
+  CHECK(*a == 1);
+  CHECK(a.nack());  // parked
+  CHECK(take_all(g) == ints{2, 3});
+  CHECK(g.stats().parked == 1);
+}
+
+TEST_CASE("no more than max_in_flight, and no more than max_waiting") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.max_in_flight = 2, .max_waiting = 3});
+  publish(t, {1, 2, 3, 4, 5, 6});
+  std::vector<millrace::delivery<int>> got(6);
+  CHECK(g.try_receive_n(got.begin(), 6) == 2);
+  CHECK(g.stats().blocked == blocked_by::in_flight);
+  got[0].nack();
+  got[1].nack();
+  auto d = g.try_receive();
+  CHECK(*d == 3);
+  CHECK(d.nack());
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().blocked == blocked_by::retries);
+  CHECK(g.stats().backlog == 3);
+  clock.advance(1s);
+  CHECK(take_all(g).size() == 6);
+}
+
+TEST_CASE("a filter, a time to live, a time before which it does not come") {
+  manual_clock clock(manual_clock::time_point(10s));
+  topic<message<int>> t(64, clock);
+  auto even = t.group("even", {.filter = [](const message<int>& m) { return m.value % 2 == 0; }});
+  auto tagged = t.group("tagged", {.filter = [](const message<int>& m) {
+                          return m.properties() != nullptr && m.properties()->tag == "eu";
+                        }});
+  publish<message<int>>(t, {{1}, {2, {.expires = 12s}}, {3, {.tag = "eu"}}, {4, {.not_before = 15s}}, {6}});
+  auto d = tagged.try_receive();
+  CHECK(d->value == 3);
+  REQUIRE(d.properties() != nullptr);
+  CHECK(d.properties()->tag == "eu");
+  CHECK(d.ack());
+  CHECK_FALSE(tagged.try_receive());
+
+  d = even.try_receive();
+  CHECK(d->value == 2);
+  CHECK(d.nack(3s));
+  d = even.try_receive();
+  CHECK(d->value == 6);
+  CHECK(d.ack());
+  CHECK(even.stats().waiting == 2);
+  clock.advance(3s);  // 13 s: it has expired
+  CHECK_FALSE(even.try_receive());
+  CHECK(even.stats().expired == 1);
+  clock.advance(2s);
+  d = even.try_receive();
+  CHECK(d->value == 4);
+  CHECK(d.ack());
+  publish<message<int>>(t, {{8, {.expires = 14s}}});
+  CHECK_FALSE(even.try_receive());
+  CHECK(even.stats().expired == 2);
+}
+
+TEST_CASE("higher priorities come first") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.prioritized = true, .priority = [](const int& v) { return unsigned(v / 10); }});
+  publish(t, {1, 11, 2, 71, 12, 999});
+  CHECK(take_all(g) == ints{71, 999, 11, 12, 1, 2});
+  auto none = t.group("none", {.from = earliest, .prioritized = true});
+  CHECK(take_all(none) == ints{1, 11, 2, 71, 12, 999});
+}
+
+TEST_CASE("a rate limit") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  limiter limit(clock, 10, 1s, 2);
+  auto g = t.group("g", {.limiter = &limit});
+  publish(t, {1, 2, 3, 4});
+  CHECK(take_all(g) == ints{1, 2});
+  CHECK(g.stats().blocked == blocked_by::rate);
+  CHECK(g.next_event() == clock.now() + 100ms);
+  clock.advance(99ms);
+  CHECK(take_all(g).empty());
+  clock.advance(1ms);
+  CHECK(take_all(g) == ints{3});
+
+  SECTION("who waits sleeps until the next one may go") {
+    const watchdog guard("rate limit");
+    millrace::delivery<int> d;
+    std::thread waiting([&] { REQUIRE(g.receive(d) == outcome::ok); });
+    clock.await_waiters(1);
+    clock.advance(100ms);
+    waiting.join();
+    CHECK(*d == 4);
+  }
+}
+
+TEST_CASE("a circuit breaker: the backlog waits, and attempts are not touched") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  breaker bank(clock, {.window = 4, .minimum = 2, .failure_rate = 0.5, .open_for = 5s});
+  auto g = t.group("g", {.retry = retry_policy::fixed(1ms, 9), .breaker = &bank});
+  publish(t, {1, 2, 3});
+  CHECK(g.try_receive().nack());
+  CHECK(g.try_receive().nack());
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().blocked == blocked_by::breaker);
+  CHECK(g.next_event() == clock.now() + 1ms);  // the first retry
+  clock.advance(4999ms);
+  CHECK_FALSE(g.try_receive());
+  clock.advance(1ms);
+  auto probe = g.try_receive();
+  REQUIRE(probe);
+  CHECK_FALSE(g.try_receive());  // one probe at a time
+  CHECK(probe.ack());
+  CHECK(take_all(g).size() == 2);
+  CHECK(g.stats().delivered == 5);
+}
+
+TEST_CASE("duplicates are left out, and those in progress wait") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  millrace::deduplicator<int, std::hash<int>, manual_clock> seen(clock, {.window = 1min});
+  auto once = millrace::duplicates_by<int>(seen, [](const int& v) { return v % 100; });
+  auto g = t.group("g", {.retry = retry_policy::fixed(1s, 3), .duplicates = &once});
+  publish(t, {1, 101, 2, 201});
+  auto d = g.try_receive();
+  CHECK(*d == 1);
+  CHECK(take_all(g) == ints{2});
+  CHECK(d.nack());
+  CHECK(g.stats().waiting == 3);
+  clock.advance(1s);
+  CHECK(take_all(g).size() == 1);  // the others are duplicates now
+  CHECK(g.stats().duplicates == 2);
+  clock.advance(1min);
+  publish(t, {301});
+  CHECK(take_all(g) == ints{301});
+}
+
+TEST_CASE("pause, pause_until, resume, drain") {
+  const watchdog guard("pause and drain");
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g");
+  publish(t, {1, 2, 3, 4});
+  auto d = g.try_receive();
+  g.pause();
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().blocked == blocked_by::paused);
+  g.resume();
+  CHECK(g.try_receive().ack());
+  g.pause_until(clock.now() + 5s);
+  g.pause_until(clock.now() + 3s);  // not before the later one
+  clock.advance(4s);
+  CHECK_FALSE(g.try_receive());
+  clock.advance(1s);
+  CHECK(g.try_receive().ack());
+  SECTION("drained in time") {
+    std::thread worker([&] {
+      clock.await_waiters(1);
+      d.ack();
+    });
+    CHECK(g.drain(clock.now() + 1s) == 0);
+    worker.join();
+    CHECK(g.stats().acked == 3);
+  }
+  SECTION("not in time") {
+    std::thread worker([&] {
+      clock.await_waiters(1);
+      clock.advance(1s);
+    });
+    CHECK(g.drain(clock.now() + 1s) == 1);
+    worker.join();
+    CHECK_FALSE(d.ack());
+    CHECK(g.stats().ready == 1);
+  }
+  SECTION("nothing to wait for") {
+    d.ack();
+    CHECK(g.drain() == 0);
+  }
+  CHECK_FALSE(g.try_receive());
+  g.resume();
+  CHECK_FALSE(take_all(g).empty());
+}
+
+TEST_CASE("seeking begins anew") {
+  manual_clock clock;
+  topic<int> t(64, clock, {.stamp = millrace::stamps::each_message});
+  auto g = t.group("g", {.order = ordering::by_key, .key = [](const int& v) { return std::uint64_t(v); }});
+  for (int v = 0; v < 6; ++v) {
+    publish(t, {v});
+    clock.advance(1s);
+  }
+  auto held = g.try_receive();
+  CHECK(g.try_receive().nack());
+  CHECK(g.try_receive().reject("bad"));
+  g.seek(0U);
+  CHECK(take_all(g) == ints{0, 1, 2, 3, 4, 5});
+  g.seek(manual_clock::time_point(3s));
+  CHECK(take_all(g) == ints{3, 4, 5});
+  g.seek(millrace::latest);
+  CHECK(take_all(g).empty());
+  g.seek(earliest);
+  CHECK(g.stats().backlog == 6);
+  CHECK_THROWS_AS(g.seek(7U), std::out_of_range);
+  CHECK(take_all(g) == ints{0, 1, 2, 3, 4, 5});
+  CHECK_FALSE(held.ack());
+}
+
+TEST_CASE("the end of the stream") {
+  const watchdog guard("the end");
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.retry = retry_policy::fixed(1s, 5)});
+  publish(t, {1, 2});
+  t.close();
+  millrace::delivery<int> a;
+  millrace::delivery<int> b;
+  millrace::delivery<int> none;
+  CHECK(g.receive(a) == outcome::ok);
+  CHECK(g.receive(b) == outcome::ok);
+  CHECK(g.try_receive(none) == outcome::empty);  // one of them may still come back
+  CHECK(a.ack());
+  SECTION("with the last settled") {
+    CHECK(b.ack());
+    CHECK(g.try_receive(none) == outcome::closed);
+    CHECK(g.receive(none) == outcome::closed);
+  }
+  SECTION("who waits is told") {
+    std::thread waiting([&] { CHECK(g.receive(none) == outcome::closed); });
+    clock.await_waiters(1);
+    CHECK(b.ack());
+    waiting.join();
+  }
+  SECTION("who waits gets what fails") {
+    std::thread waiting([&] {
+      CHECK(g.receive(none) == outcome::ok);
+      CHECK(none.attempt() == 2);
+    });
+    clock.await_waiters(1);
+    CHECK(b.nack());
+    clock.await_waiters(1);
+    clock.advance(1s);
+    waiting.join();
+    CHECK(none.ack());
+  }
+}
+
+TEST_CASE("when to look again") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.ack_timeout = 7s, .retry = retry_policy::fixed(2s, 5)});
+  CHECK_FALSE(g.next_event().has_value());
+  publish(t, {1, 2});
+  auto a = g.try_receive();
+  CHECK(g.next_event() == manual_clock::time_point(7s));
+  CHECK(g.try_receive().nack());
+  CHECK(g.next_event() == manual_clock::time_point(2s));
+  CHECK(a.ack());
+  g.pause_until(manual_clock::time_point(1s));
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.next_event() == manual_clock::time_point(1s));
+}
+
+TEST_CASE("waiting with a limit, and with a stop") {
+  const watchdog guard("waiting");
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g");
+  millrace::delivery<int> d;
+  CHECK(g.receive_for(d, 0s) == outcome::timeout);
+  std::thread waiting([&] { CHECK(g.receive_for(d, 5s) == outcome::timeout); });
+  clock.await_waiters(1);
+  clock.advance(5s);
+  waiting.join();
+  std::stop_source stop;
+  std::thread stopped([&] { CHECK(g.receive(d, stop.get_token()) == outcome::cancelled); });
+  stop.request_stop();
+  stopped.join();
+  publish(t, {1});
+  CHECK(g.receive_until(d, clock.now()) == outcome::ok);
+}
+
+TEST_CASE("run: returning acks, throwing is a failure, and the policy decides") {
+  const watchdog guard("run");
+  millrace::topic<int> t(1024);
+  retry_policy policy = retry_policy::fixed(1ms, 3);
+  policy.decide = [](const millrace::failure& f) {
+    if (f.reason == "never") return millrace::decision::reject();
+    if (f.reason == "busy") return millrace::decision::release();
+    if (f.reason == "soon") return millrace::decision::retry_in(1ns);
+    return millrace::decision::retry();
+  };
+  auto g = t.group("g", {.retry = std::move(policy)});
+  std::atomic<int> good{0};
+  std::atomic<int> busy{0};
+  for (int v = 0; v < 60; ++v) REQUIRE(t.publish(v) == outcome::ok);
+  t.close();
+  g.run(3, [&](millrace::delivery<int>& d) {
+    switch (*d % 6) {
+      case 0: ++good; break;
+      case 1: throw std::runtime_error("never");
+      case 2:
+        if (busy.fetch_add(1) < 20) throw std::runtime_error("busy");
+        break;
+      case 3:
+        if (d.attempt() == 1) throw std::runtime_error("soon");
+        break;
+      case 4: throw 4;
+      default: d.ack(); throw std::runtime_error("afterwards");
+    }
+  });
+  CHECK_THROWS_AS(g.run(1, [](const int&) {}), std::logic_error);
+  CHECK(g.workers() == 3);
+  g.join();
+  const auto s = g.stats();
+  CHECK(good == 10);
+  CHECK(s.acked == 40);
+  CHECK(s.rejected == 10);
+  CHECK(s.released == 20);
+  CHECK(s.parked == 20);
+  CHECK(s.nacked == 10 + 30);
+  CHECK(s.in_flight == 0);
+}
+
+TEST_CASE("scaling up and down") {
+  const watchdog guard("scale");
+  millrace::topic<int> t(64);
+  auto g = t.group("g");
+  CHECK_FALSE(g.scale(2));
+  std::latch three(3);
+  std::mutex mutex;
+  std::set<std::thread::id> who;
+  g.run(1, [&](const int& v) {
+    {
+      const std::lock_guard lock(mutex);
+      who.insert(std::this_thread::get_id());
+    }
+    if (v < 3) three.arrive_and_wait();  // only three of them together get past it
+  });
+  CHECK(g.scale(3));
+  for (int v = 0; v < 3; ++v) REQUIRE(t.publish(v) == outcome::ok);
+  three.wait();
+  CHECK(g.workers() == 3);
+  CHECK(g.scale(1));
+  CHECK(g.workers() == 1);
+  CHECK(who.size() == 3);
+  for (int v = 3; v < 50; ++v) REQUIRE(t.publish(v) == outcome::ok);
+  t.close();
+  g.join();
+  CHECK(g.workers() == 0);
+  CHECK(g.work({}, [](const int&) {}) == outcome::closed);
+  CHECK(g.stats().acked == 50);
+}
+
+TEST_CASE("what a user's function throws takes nothing away") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  bool angry = true;
+  auto g = t.group("g", {.filter = [&](const int& v) {
+                     if (v == 3 && angry) throw std::runtime_error("filter");
+                     return true;
+                   }});
+  publish(t, {1, 2, 3, 4});
+  std::vector<millrace::delivery<int>> got(8);
+  CHECK(g.try_receive_n(got.begin(), 2) == 2);
+  CHECK_THROWS_AS(g.try_receive(), std::runtime_error);
+  angry = false;
+  CHECK(take_all(g) == ints{3, 4});
+}
+
+TEST_CASE("a group that overruns is told what it missed") {
+  manual_clock clock;
+  topic<int> t(4, clock, {.keep = {.messages = 0}, .segment = 2});
+  auto g = t.group("g", {.when_full = millrace::overrun::drop_oldest});
+  for (int v = 0; v < 20; ++v) publish(t, {v});
+  const ints got = take_all(g);
+  CHECK(g.stats().missed + got.size() == 20);
+  CHECK(got.back() == 19);
+  CHECK(g.stats().missed > 0);
+}
+
+TEST_CASE("the oldest, and what waits, is told") {
+  manual_clock clock;
+  topic<int> t(64, clock, {.stamp = millrace::stamps::each_message});
+  auto g = t.group("g");
+  CHECK(g.stats().oldest == 0s);
+  publish(t, {1});
+  clock.advance(2s);
+  publish(t, {2});
+  auto a = g.try_receive();
+  clock.advance(1s);
+  CHECK(g.stats().oldest == 3s);
+  CHECK(a.ack());
+  CHECK(g.stats().backlog == 1);
+  auto b = g.try_receive();
+  CHECK(g.stats().oldest == 1s);
+}
+
+TEST_CASE("options out of their range are refused, and say which") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  const auto refused = [&](millrace::group_options<topic<int>> o, const std::string& what) {
+    try {
+      static_cast<void>(t.group("g", std::move(o)));
+    } catch (const std::invalid_argument& e) {
+      INFO(e.what());
+      CHECK(std::string(e.what()).find(what) != std::string::npos);
+      return;
+    }
+    FAIL("accepted: " << what);
+  };
+  refused({.max_in_flight = 0}, "max_in_flight must be 1 or more");
+  refused({.max_waiting = 0}, "max_waiting must be 1 or more");
+  refused({.lookahead = 0}, "lookahead must be 1 or more");
+  refused({.ack_timeout = 0s}, "ack_timeout must be more than 0");
+  refused({.key = [](const int&) { return std::uint64_t{1}; }}, "options.key");
+  refused({.priority = [](const int&) { return 1U; }}, "options.priority");
+  refused({.order = ordering::strict, .prioritized = true}, "prioritized must be false");
+  refused({.retry = {.attempts = 0}}, "attempts");
+  CHECK_THROWS_AS(t.group("g", {.from = 5}), std::out_of_range);
+  publish(t, {1});
+  CHECK_FALSE(t.group("g").try_receive());  // none of them has left a group behind
+}
