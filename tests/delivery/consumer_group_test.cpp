@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -15,6 +17,9 @@
 #include <vector>
 
 #include "millrace/core/manual_clock.hpp"
+#include "millrace/queue/channel.hpp"
+#include "millrace/queue/unbounded_queue.hpp"
+#include "millrace/time/timer_service.hpp"
 #include "support/catch.hpp"
 #include "support/watchdog.hpp"
 
@@ -530,6 +535,117 @@ TEST_CASE("scaling up and down") {
   CHECK(g.workers() == 0);
   CHECK(g.work({}, [](const int&) {}) == outcome::closed);
   CHECK(g.stats().acked == 50);
+}
+
+TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
+  const watchdog guard("run_on");
+  manual_clock clock;
+  topic<int> t(64, clock);
+  using timers = millrace::basic_timer_service<manual_clock>;
+  timers service(clock);
+  auto g = t.group("g", {.retry = retry_policy::fixed(1s, 5)});
+  ints got;
+  SECTION("by a loop") {
+    std::deque<std::function<void()>> todo;
+    const auto run_all = [&] {
+      while (!todo.empty()) {
+        const auto f = std::move(todo.front());
+        todo.pop_front();
+        f();
+      }
+    };
+    g.run_on([&](auto f) { todo.emplace_back(f); }, service, 2,
+             [&](const int& v) {
+               got.push_back(v);
+               if (v == 2 && got.size() == 2) throw std::runtime_error("once");
+             });
+    CHECK(g.workers() == 2);
+    CHECK(todo.size() == 2);
+    run_all();
+    CHECK(todo.empty());
+    publish(t, {1, 2, 3});
+    CHECK(todo.size() == 1);  // one of them, and it tells the other if there is more
+    run_all();
+    CHECK(got == ints{1, 2, 3});
+    clock.advance(1s);
+    service.poll(clock.now());
+    run_all();
+    CHECK(got == ints{1, 2, 3, 2});
+    g.pause();
+    publish(t, {4});
+    run_all();
+    CHECK(got.size() == 4);
+    g.resume();
+    run_all();
+    CHECK(got == ints{1, 2, 3, 2, 4});
+    t.close();
+    run_all();
+    g.join();
+    CHECK(g.workers() == 0);
+    CHECK(todo.empty());
+  }
+  SECTION("at once, where the news come") {
+    g.run_on([](auto f) { f(); }, service, 1,
+             [&](const int& v) {
+               got.push_back(v);
+               if (v == 2 && got.size() == 2) throw std::runtime_error("once");
+             });
+    publish(t, {1, 2, 3});
+    CHECK(got == ints{1, 2, 3});
+    clock.advance(1s);
+    service.poll(clock.now());
+    CHECK(got == ints{1, 2, 3, 2});
+    g.stop();
+    publish(t, {4});
+    CHECK(got.size() == 4);
+    CHECK(g.stats().backlog == 1);
+  }
+  CHECK(g.stats().in_flight == 0);
+}
+
+TEST_CASE("run_on: in a pool of threads, scaled and stopped again and again") {
+  const watchdog guard("run_on, pool");
+  millrace::channel<std::function<void()>, millrace::unbounded_queue<std::function<void()>>> todo;
+  std::vector<std::thread> pool;
+  for (int i = 0; i < 3; ++i) {
+    pool.emplace_back([&] {
+      while (auto f = todo.pop()) (*f)();
+    });
+  }
+  millrace::timer_service timers;
+  timers.start();
+  constexpr int messages = 20'000;
+  millrace::topic<int> t(256);
+  auto g = t.group("g", {.retry = retry_policy::fixed(1ms, 5)});
+  std::vector<std::atomic<int>> seen(messages);
+  const auto begin = [&] {
+    g.run_on([&](auto f) { static_cast<void>(todo.push(f)); }, timers, 2,
+             [&](const int& v) {
+               if (seen[std::size_t(v)].fetch_add(1) == 0 && v % 100 == 0)
+                 throw std::runtime_error("the first time");
+             });
+  };
+  begin();
+  std::thread publisher([&] {
+    for (int v = 0; v < messages; ++v) static_cast<void>(t.publish(v));
+    t.close();
+  });
+  for (int i = 0; i < 50; ++i) {
+    g.scale(1 + std::size_t(i) % 4);
+    if (i % 10 == 9) {
+      g.stop();
+      begin();
+    }
+  }
+  g.join();
+  publisher.join();
+  timers.stop();
+  todo.close();
+  for (std::thread& p : pool) p.join();
+  int wrong = 0;
+  for (int v = 0; v < messages; ++v) wrong += seen[std::size_t(v)] != (v % 100 == 0 ? 2 : 1);
+  CHECK(wrong == 0);
+  CHECK(g.stats().acked == messages);
 }
 
 TEST_CASE("what a user's function throws takes nothing away") {

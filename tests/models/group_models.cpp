@@ -271,6 +271,55 @@ struct draining : world<producers::single> {
   void finish() {}
 };
 
+/// For run_on where nothing is to be done at a certain time.
+struct no_timers {
+  struct timer {};
+  template <class F>
+  timer schedule_at(explore::clock::time_point, F) {
+    check(false, "nobody watches the clock");
+    return {};
+  }
+  void cancel_and_wait(timer) {}
+};
+
+/// Tasks that run where the news come: both publishers may be about to wake the same one.
+template <int Tasks>
+struct tasks : world<producers::multi> {
+  static constexpr int threads = 2;
+  no_timers timers;
+  books b;
+  tasks() {
+    g.run_on([](auto step) { step(); }, timers, Tasks, [this](const in_place& m) { b.note(m.value.get()); });
+  }
+  void thread(int i) { check(publish(std::uint64_t(i)), "there is room"); }
+  void finish() {
+    for (int v = 0; v < 2; ++v) check(b.acked[v].get() == 1, "every message is dealt with once");
+    g.stop();
+    check(g.stats().acked == 2, "and counted");
+  }
+};
+
+/// Stopped while a message comes: it is dealt with, or still there.
+struct stopped : world<producers::single> {
+  static constexpr int threads = 2;
+  no_timers timers;
+  stopped() {
+    g.run_on([](auto step) { step(); }, timers, 1,
+             [](const in_place& m) { static_cast<void>(m.value.get()); });
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(publish(0) && publish(1), "there is room");
+    } else {
+      g.stop();
+    }
+  }
+  void finish() {
+    const auto s = g.stats();
+    check(s.acked + s.backlog + s.ready == 2 && s.in_flight == 0, "nothing is lost");
+  }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -291,6 +340,9 @@ int main(int argc, char** argv) {
                          world<held<multi>>("held, multi", {.preemptions = 1, .stale_reads = 0}),
                          world<let_go>("let go", {.preemptions = 2, .stale_reads = 1}),
                          world<removed>("removed", {.preemptions = 1, .stale_reads = 0}),
+                         world<tasks<1>>("a task", {.preemptions = 2, .stale_reads = 1}),
+                         world<tasks<2>>("tasks", {.preemptions = 1, .stale_reads = 0}),
+                         world<stopped>("stopped", {.preemptions = 2, .stale_reads = 1}),
                          world<sought>("sought", {.preemptions = 2, .stale_reads = 1}),
                          world<draining>("draining", {.preemptions = 2, .stale_reads = 0}),
                      },

@@ -52,7 +52,7 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/delivery.hpp"
 #include "millrace/delivery/detail/group_state.hpp"
-#include "millrace/delivery/detail/group_threads.hpp"
+#include "millrace/delivery/detail/group_tasks.hpp"
 #include "millrace/delivery/detail/group_worker.hpp"
 #include "millrace/delivery/group_stats.hpp"
 #include "millrace/delivery/options.hpp"
@@ -152,22 +152,29 @@ class consumer_group {
   template <class Handler>
   void run(std::size_t workers, Handler handler) {
     auto shared = std::make_shared<Handler>(std::move(handler));
-    auto work = std::make_shared<const std::function<void(std::stop_token)>>(
-        [group = *this, shared](const std::stop_token& stop) mutable {
-          static_cast<void>(group.work(stop, *shared));
-        });
-    if (!state_->threads().start(workers, std::move(work))) {
-      detail::fail<std::logic_error>(
-          "consumer_group::run: it runs already; scale() changes the number of workers");
-    }
+    start(workers, [&] {
+      return std::make_unique<detail::group_threads>(
+          [group = *this, shared](const std::stop_token& stop) mutable {
+            static_cast<void>(group.work(stop, *shared));
+          });
+    });
+  }
+  /// Likewise, by `workers` tasks in threads of the host's: post(f) has f() called soon, in one of them, and f may be copied; it
+  /// must not throw. A task takes what there is, and is posted again when there is more, or when `timers`, a timer service of
+  /// the topic's clock that somebody runs, says that it is time. Both must outlive stop().
+  template <class Post, class Timers, class Handler>
+  void run_on(Post post, Timers& timers, std::size_t workers, Handler handler) {
+    using tasks = detail::group_tasks<Topic, Post, Timers, Handler>;
+    start(workers,
+          [&] { return std::make_unique<tasks>(*state_, std::move(post), timers, std::move(handler)); });
   }
   /// So many from now on. Those that are one too many finish what they are at. Not in a handler. False: run() has not been called.
-  bool scale(std::size_t workers) { return state_->threads().scale(workers); }
+  bool scale(std::size_t workers) { return state_->crew().scale(workers); }
   /// Ends what run() has begun, and waits until its handlers have returned. Not in a handler.
-  void stop() { state_->threads().stop(); }
+  void stop() { state_->crew().stop(); }
   /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled. Not in a handler.
-  void join() { state_->threads().join(); }
-  [[nodiscard]] std::size_t workers() const { return state_->threads().size(); }
+  void join() { state_->crew().join(); }
+  [[nodiscard]] std::size_t workers() const { return state_->crew().size(); }
 
   // --- the whole group ---
 
@@ -224,6 +231,13 @@ class consumer_group {
     const outcome o = state_->claim(&one, 1, n, true, deadline, stop);
     if (o == outcome::ok) out = made(one);
     return o;
+  }
+  template <class Make>
+  void start(std::size_t workers, Make make) {
+    if (!state_->crew().start(workers, make)) {
+      detail::fail<std::logic_error>(
+          "consumer_group::run: it runs already; scale() changes the number of workers");
+    }
   }
   [[nodiscard]] time_point now() const noexcept { return state_->clock().now(); }
   static std::int64_t ticks(time_point t) noexcept {

@@ -22,8 +22,8 @@
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/delivery.hpp"
+#include "millrace/delivery/detail/group_crew.hpp"
 #include "millrace/delivery/detail/group_ledger.hpp"
-#include "millrace/delivery/detail/group_threads.hpp"
 #include "millrace/topic/log_access.hpp"
 
 namespace millrace {
@@ -47,7 +47,7 @@ class group_state final : public companion, public group_desk {
         clock_(clock),
         ledger_(std::move(name), std::move(at), clock, std::move(chosen)) {}
   ~group_state() override {
-    threads_.stop();
+    crew_.stop();
     // why nobody is about to call it: the topic goes, so every publish has returned
     if (listening_.load(std::memory_order_relaxed)) static_cast<void>(ledger_.published().leave(listener_));
   }
@@ -56,7 +56,11 @@ class group_state final : public companion, public group_desk {
   [[nodiscard]] bool is_removed() const noexcept { return removed_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t now() const noexcept { return ledger_.now(); }
   [[nodiscard]] clock_ref<clock_type> clock() const noexcept { return clock_; }
-  [[nodiscard]] group_threads& threads() noexcept { return threads_; }
+  static typename clock_type::time_point time_at(std::int64_t t) noexcept {
+    return typename clock_type::time_point(
+        std::chrono::ceil<typename clock_type::duration>(std::chrono::nanoseconds(t)));
+  }
+  [[nodiscard]] crew_holder& crew() noexcept { return crew_; }
   /// f(ledger), and nobody else is in it; then whoever sleeps looks again.
   template <class F>
   auto change(F f) {
@@ -128,12 +132,47 @@ class group_state final : public companion, public group_desk {
         pass_on(watched);
         return o;
       }
-      if (watched != never) look([&](ledger& l) { l.unwatch(watched); });
+      unwatch(watched);
     }
   }
   /// Of the retry policy; called without the mutex.
   [[nodiscard]] auto& decide() noexcept { return ledger_.retry().decide; }
   void wake_all() noexcept { bell_.events.notify_each(); }
+
+  // --- for who waits in a way of its own: into the line, listen(), claim_or_watch(), and afterwards pass_on() ---
+
+  [[nodiscard]] events& line() noexcept { return bell_.events; }
+  void listen() noexcept {
+    // (1) acquire; pairs with (2): who has called it is done with it
+    if (listening_.exchange(true, std::memory_order_acquire)) return;
+    assert(!listener_.in_line.get());
+    listener_.in_line.set(true);
+    ledger_.published().enter(listener_);
+  }
+  outcome claim_or_watch(claimed* out, std::size_t want, std::size_t& n, bool leased, std::int64_t& watched) {
+    const std::int64_t now = this->now();
+    const guard locked(*this);
+    const outcome o = ledger_.claim(out, want, n, leased, now);
+    if (o == outcome::empty) watched = ledger_.watch();
+    return o;
+  }
+  /// By who has slept, or was about to, and does not any more.
+  void pass_on(std::int64_t watched) {
+    const bool alone = bell_.events.waiters_approx() == 0;
+    if (alone && watched == never) return;
+    if (!alone) listen();
+    const std::int64_t now = this->now();
+    bool more = false;
+    {
+      const guard locked(*this);
+      ledger_.unwatch(watched);
+      more = !alone && ledger_.has_more(now);
+    }
+    if (more) bell_.events.notify_one();
+  }
+  void unwatch(std::int64_t watched) noexcept {
+    if (watched != never) look([&](ledger& l) { l.unwatch(watched); });
+  }
 
   // --- settling ---
 
@@ -235,32 +274,6 @@ class group_state final : public companion, public group_desk {
     mutex_.lock();
   }
 
-  static typename clock_type::time_point time_at(std::int64_t t) noexcept {
-    return typename clock_type::time_point(
-        std::chrono::ceil<typename clock_type::duration>(std::chrono::nanoseconds(t)));
-  }
-
-  outcome claim_or_watch(claimed* out, std::size_t want, std::size_t& n, bool leased, std::int64_t& watched) {
-    const std::int64_t now = this->now();
-    const guard locked(*this);
-    const outcome o = ledger_.claim(out, want, n, leased, now);
-    if (o == outcome::empty) watched = ledger_.watch();
-    return o;
-  }
-  /// By who has slept, or was about to, and does not any more.
-  void pass_on(std::int64_t watched) {
-    const bool alone = bell_.events.waiters_approx() == 0;
-    if (alone && watched == never) return;
-    if (!alone) listen();
-    const std::int64_t now = this->now();
-    bool more = false;
-    {
-      const guard locked(*this);
-      ledger_.unwatch(watched);
-      more = !alone && ledger_.has_more(now);
-    }
-    if (more) bell_.events.notify_one();
-  }
   /// With the mutex held: who waits has lined up before it looked, with the mutex held, for the last time.
   wakes whom_to_wake() const noexcept {
     wakes w;
@@ -282,13 +295,6 @@ class group_state final : public companion, public group_desk {
 
   // --- the place in the topic's line ---
 
-  void listen() noexcept {
-    // (1) acquire; pairs with (2): who has called it is done with it
-    if (listening_.exchange(true, std::memory_order_acquire)) return;
-    assert(!listener_.in_line.get());
-    listener_.in_line.set(true);
-    ledger_.published().enter(listener_);
-  }
   void on_published() noexcept {
     listener_.in_line.set(false);
     listening_.store(false, std::memory_order_release);  // (2)
@@ -303,7 +309,7 @@ class group_state final : public companion, public group_desk {
   listener listener_{*this};
   typename sync::template atomic<bool> listening_{false};
   typename sync::template atomic<bool> removed_{false};
-  group_threads threads_;  // last: gone before what they use
+  crew_holder crew_;  // last: gone before what it uses
 };
 
 }  // namespace detail

@@ -32,23 +32,32 @@ class group_worker {
   /// Until the group's stream has ended (closed), or a stop is requested (cancelled).
   template <class Stop>
   outcome run(const Stop& stop) {
-    std::size_t want = 1;
     gathering<typename state::sync> gather;
     for (;;) {
       claimed batch[most];
       std::size_t n = 0;
-      const outcome o = group_.claim(batch, want, n, false, state::never, stop);
+      const outcome o = group_.claim(batch, want_, n, false, state::never, stop);
       if (o != outcome::ok) return o;
-      const std::int64_t began = group_.now();
-      handle(batch, n, stop);
-      const std::int64_t took = group_.now() - began;
-      if (took >= quick) {
-        want = 1;
-      } else {
-        if (n == want && want < most) want *= 2;
-        gather.after(2 * n);
-      }
+      if (handle(batch, n, stop)) gather.after(2 * n);
     }
+  }
+  /// One batch: ok, or there is none: empty, closed.
+  template <class Stop>
+  outcome step(const Stop& stop) {
+    claimed batch[most];
+    std::size_t n = 0;
+    const outcome o = group_.try_claim(batch, want_, n, false);
+    if (o == outcome::ok) handle(batch, n, stop);
+    return o;
+  }
+  /// Likewise; if empty, `watched` is until when to watch the clock.
+  template <class Stop>
+  outcome step_or_watch(const Stop& stop, std::int64_t& watched) {
+    claimed batch[most];
+    std::size_t n = 0;
+    const outcome o = group_.claim_or_watch(batch, want_, n, false, watched);
+    if (o == outcome::ok) handle(batch, n, stop);
+    return o;
   }
 
  private:
@@ -56,8 +65,10 @@ class group_worker {
   static constexpr std::int64_t quick = 20'000;
   static constexpr std::size_t most = 32;
 
+  /// Whether that took no time.
   template <class Stop>
-  void handle(claimed* batch, std::size_t n, const Stop& stop) {
+  bool handle(claimed* batch, std::size_t n, const Stop& stop) {
+    const std::int64_t began = group_.now();
     claimed done[most];
     std::size_t acked = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -68,6 +79,13 @@ class group_worker {
       if (call(batch[i])) done[acked++] = batch[i];
     }
     group_.settle_done(done, acked);
+    const bool was_quick = group_.now() - began < quick;
+    if (!was_quick) {
+      want_ = 1;
+    } else if (n == want_ && want_ < most) {
+      want_ *= 2;
+    }
+    return was_quick;
   }
 
   /// Whether it is to be acknowledged.
@@ -117,7 +135,8 @@ class group_worker {
 
   state& group_;
   Handler& handler_;
-  bool is_open_ = true;
+  std::size_t want_ = 1;  // at once
+  bool is_open_ = true;   // the handler has not settled what it was given
 };
 
 }  // namespace detail
