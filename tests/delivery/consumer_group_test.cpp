@@ -652,16 +652,93 @@ TEST_CASE("what a user's function throws takes nothing away") {
   manual_clock clock;
   topic<int> t(64, clock);
   bool angry = true;
-  auto g = t.group("g", {.filter = [&](const int& v) {
-                     if (v == 3 && angry) throw std::runtime_error("filter");
-                     return true;
-                   }});
+  const auto throws_at_3 = [&](int v) {
+    if (v == 3 && angry) throw std::runtime_error("at 3");
+  };
+  millrace::deduplicator<int, std::hash<int>, manual_clock> seen(clock);
+  auto once = millrace::duplicates_by<int>(seen, [&](const int& v) {
+    throws_at_3(v);
+    return v;
+  });
+  millrace::group_options<topic<int>> o;
+  const std::string who = GENERATE("filter", "key", "priority", "id");
+  INFO(who);
+  if (who == "filter") o.filter = [&](const int& v) { return throws_at_3(v), true; };
+  if (who == "key") {
+    o.order = ordering::by_key;
+    o.key = [&](const int& v) { return throws_at_3(v), std::uint64_t(v); };
+  }
+  if (who == "priority") {
+    o.prioritized = true;
+    o.lookahead = 1;
+    o.priority = [&](const int& v) { return throws_at_3(v), 1U; };
+  }
+  if (who == "id") o.duplicates = &once;
+  auto g = t.group("g", std::move(o));
   publish(t, {1, 2, 3, 4});
   std::vector<millrace::delivery<int>> got(8);
-  CHECK(g.try_receive_n(got.begin(), 2) == 2);
-  CHECK_THROWS_AS(g.try_receive(), std::runtime_error);
+  CHECK(g.try_receive_n(got.begin(), 3) == 2);
+  for (int i = 0; i < 3; ++i) CHECK_THROWS_AS(g.try_receive(), std::runtime_error);
+  CHECK(g.stats().in_flight == 2);
   angry = false;
   CHECK(take_all(g) == ints{3, 4});
+  for (auto& d : got) {
+    if (d) CHECK(d.ack());
+  }
+  CHECK(g.stats().acked == 4);
+}
+
+namespace {
+
+struct touchy {
+  int value;
+  bool* angry;
+  touchy(int v, bool* a) : value(v), angry(a) {}
+  touchy(const touchy& o) : value(o.value), angry(o.angry) {
+    if (*angry) throw std::runtime_error("copied");
+  }
+  touchy(touchy&&) noexcept = default;
+  touchy& operator=(const touchy&) = default;
+  touchy& operator=(touchy&&) noexcept = default;
+  ~touchy() = default;
+};
+
+}  // namespace
+
+TEST_CASE("a message that cannot be copied to the dead letters stays until it can") {
+  manual_clock clock;
+  bool angry = false;
+  millrace::dead_letters<touchy, manual_clock> dead(8, clock);
+  topic<touchy> t(8, clock);
+  auto g = t.group("g", {.dead_letters = &dead});
+  REQUIRE(t.publish(touchy(5, &angry)) == outcome::ok);
+  auto d = g.try_receive();
+  angry = true;
+  CHECK(d.reject("no"));
+  CHECK(g.stats().waiting == 1);
+  clock.advance(1s);
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().waiting == 1);
+  angry = false;
+  clock.advance(1s);
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().dead == 1);
+}
+
+TEST_CASE("jitter can be drawn by the host") {
+  manual_clock clock;
+  topic<int> t(8, clock);
+  retry_policy policy{.first = 1s, .most = 1s, .jitter = 0.5};
+  double drawn = 0;
+  policy.random = [&] { return drawn; };
+  auto g = t.group("g", {.retry = std::move(policy)});
+  publish(t, {1});
+  CHECK(g.try_receive().nack());
+  CHECK(g.next_event() == clock.now() + 500ms);
+  clock.advance(500ms);
+  drawn = 1;
+  CHECK(g.try_receive().nack());
+  CHECK(g.next_event() == clock.now() + 1500ms);
 }
 
 TEST_CASE("a group that overruns is told what it missed") {

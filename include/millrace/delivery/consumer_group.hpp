@@ -118,11 +118,22 @@ class consumer_group {
   std::size_t try_receive_n(Iterator out, std::size_t n) {
     std::size_t done = 0;
     while (done != n) {
-      claimed batch[32];
+      constexpr std::size_t most = 32;
+      claimed batch[most];
+      const std::size_t want = n - done < most ? n - done : most;
       std::size_t got = 0;
-      if (state_->try_claim(batch, n - done < 32 ? n - done : 32, got, true) != outcome::ok) break;
+#if MILLRACE_HAS_EXCEPTIONS
+      try {
+#endif
+        static_cast<void>(state_->try_claim(batch, want, got, true));
+#if MILLRACE_HAS_EXCEPTIONS
+      } catch (...) {
+        if (done == 0) throw;  // otherwise next time
+      }
+#endif
       for (std::size_t i = 0; i < got; ++i, ++out) *out = made(batch[i]);
       done += got;
+      if (got != want) break;
     }
     return done;
   }

@@ -2,6 +2,8 @@
 //
 // Use it when : you have got one from consumer_group::receive, or a handler of its run takes one.
 // Use instead : a handler that takes `const T&`: returning settles it as done, throwing as failed.
+//               If the answer comes later, keep the delivery in a table until then: in a callback that may be dropped it is
+//               dropped too, which is a nack.
 // Threads     : one at a time; it may be moved to another thread and settled there.
 // Order       : does not apply.
 // Progress    : settling takes the group's mutex for some ten instructions; nothing waits for anybody's handler.
@@ -9,7 +11,7 @@
 //               the message has gone, or is about to go, to somebody else, or the group has been moved by a seek or removed.
 //               Nothing happens then but that the group counts it (stats().late).
 // Exceptions  : none. Where there is no memory for a timer, the message comes back at once instead of later.
-// Memory      : 48 bytes; keeps the message, and with it its segment of the log, until it is settled or destroyed.
+// Memory      : 24 bytes; keeps the message, and with it its segment of the log, until it is settled or destroyed.
 // Cost        : 20 to 40 ns.
 // Source      : the verbs of AMQP 1.0 (OASIS, 2012), NATS JetStream and Apache Pulsar.
 // Checked by  : tests/delivery/delivery_test.cpp, tests/models/group_models.cpp
@@ -97,7 +99,7 @@ class delivery {
   }
   /// Not the message's fault: again, for whoever comes, and this attempt does not count.
   bool release() noexcept { return settle(detail::verdict::release); }
-  /// Never again: to the dead letters, with the reason.
+  /// Never again: to the dead letters, with the reason. A deduplicator forgets its id, so that it can be redriven.
   bool reject(std::string_view reason) noexcept { return settle(detail::verdict::reject, 0, reason); }
   /// As release, and the whole group pauses for that long: whom it calls wants less.
   template <class Rep, class Period>

@@ -44,12 +44,11 @@ class duplicate_check {
   ~duplicate_check() = default;
 };
 
-namespace detail {
-
+/// Made by duplicates_by.
 template <class T, class Deduplicator, class IdOf>
-class duplicates_by_id final : public duplicate_check<T> {
+class duplicate_check_by final : public duplicate_check<T> {
  public:
-  duplicates_by_id(Deduplicator& seen, IdOf id_of) : seen_(&seen), id_of_(std::move(id_of)) {}
+  duplicate_check_by(Deduplicator& seen, IdOf id_of) : seen_(&seen), id_of_(std::move(id_of)) {}
   dedup_status try_begin(const T& message) override { return seen_->try_begin(std::invoke(id_of_, message)); }
   void commit(const T& message) noexcept override { seen_->commit(std::invoke(id_of_, message)); }
   void abort(const T& message) noexcept override { seen_->abort(std::invoke(id_of_, message)); }
@@ -59,13 +58,11 @@ class duplicates_by_id final : public duplicate_check<T> {
   IdOf id_of_;
 };
 
-}  // namespace detail
-
 /// For messages of type T, whose id is id_of(message). Both must outlive the groups that use it.
 template <class T, class Deduplicator, class IdOf>
   requires std::convertible_to<std::invoke_result_t<IdOf&, const T&>, typename Deduplicator::id_type>
 [[nodiscard]] auto duplicates_by(Deduplicator& seen, IdOf id_of) {
-  return detail::duplicates_by_id<T, Deduplicator, IdOf>(seen, std::move(id_of));
+  return duplicate_check_by<T, Deduplicator, IdOf>(seen, std::move(id_of));
 }
 
 }  // namespace v0

@@ -74,12 +74,13 @@ struct group_options {
   std::chrono::nanoseconds ack_timeout = std::chrono::seconds(30);
   retry_policy retry = {};
 
-  // These may be shared with others; they must outlive the topic. nullptr: none.
+  // These may be shared with others; they must outlive the topic, so declare them before it. nullptr: none.
 
   /// Where messages go that are rejected, or have used up their attempts. Without it they are parked, and counted.
   millrace::dead_letters<value_type, clock_type, sync_type>* dead_letters = nullptr;
   millrace::rate_limiter<clock_type, sync_type>* limiter = nullptr;
-  /// While it is open the backlog waits. acks are its successes, failures and timeouts its failures.
+  /// While it is open the backlog waits. acks are its successes, failures and timeouts its failures; a probe that is never
+  /// answered is known to have failed only when its ack timeout has passed.
   millrace::circuit_breaker<clock_type, sync_type>* breaker = nullptr;
   duplicate_check<value_type>* duplicates = nullptr;
 };

@@ -12,7 +12,7 @@
 // Errors      : a policy is refused by who is given it, by `validate`; the message names the field and its range.
 // Exceptions  : std::invalid_argument from `validate`; from `backoff` for a policy that `validate` refuses, for attempt 0
 //               and for a random number that is not from 0 to 1.
-// Memory      : about 110 bytes, `decide` in place; never allocates. It is moved and not copied, since what `decide` holds
+// Memory      : about 190 bytes, `decide` and `random` in place; never allocates. It is moved and not copied, since what they hold
 //               may be more than a value; where several need the same one, write a function that makes it.
 // Cost        : some 10 ns for a `backoff`.
 // Source      : exponential backoff: R. Metcalfe & D. Boggs, Ethernet, CACM 1976; that the delays must differ at random:
@@ -96,6 +96,8 @@ struct retry_policy {
   double jitter = 0.2;
   /// Asked after each failure; without it the answer is always retry(). It must not throw.
   function<decision(const failure&)> decide = {};
+  /// Draws from 0 to 1, for the jitter; without it the machine's randomness is used. For runs that are to be repeated.
+  function<double()> random = {};
 
   /// Always the same pause.
   [[nodiscard]] static retry_policy fixed(std::chrono::nanoseconds pause, std::uint32_t attempts) noexcept {

@@ -422,11 +422,12 @@ class group_ledger {
       wait(e, now > never - delay ? never : now + delay);
     }
   }
-  std::int64_t backoff_of(const entry& e) const noexcept {
+  std::int64_t backoff_of(const entry& e) noexcept {
+    retry_policy& p = chosen_.retry;
+    if (p.jitter == 0) return backoff(p, e.attempt, 0).count();
     constexpr std::uint32_t steps = 1U << 24;
-    const double random =
-        chosen_.retry.jitter == 0 ? 0 : static_cast<double>(sync::random_below(steps)) / steps;
-    return backoff(chosen_.retry, e.attempt, random).count();
+    const double drawn = p.random ? p.random() : static_cast<double>(sync::random_below(steps)) / steps;
+    return backoff(p, e.attempt, drawn >= 0 && drawn <= 1 ? drawn : 0.5).count();
   }
   void wait(entry& e, std::int64_t until) noexcept {
     e.until = until;
