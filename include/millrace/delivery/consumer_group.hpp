@@ -18,7 +18,7 @@
 // Exceptions  : std::invalid_argument and std::length_error for options out of their range, std::out_of_range for an offset
 //               where nothing has been published; std::bad_alloc, when a message is taken, which stays then. What a handler
 //               throws is a failed attempt; what options.filter, key or priority throw comes out of receive, and ends run.
-// Memory      : 35 KiB a group once something has to wait, 130 bytes for each message taken and not settled, kept until the
+// Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
 //               group is gone; and the segments of the log in which such messages lie.
 // Cost        : see benchmarks/README.md.
 // Source      : consumer groups as Kafka's (J. Kreps et al., 2011), acknowledgement as AMQP's and NATS JetStream's.
