@@ -32,22 +32,25 @@ using bench::burst_series;
 using bench::contest;
 using bench::entry;
 using bench::series;
+using bench::table_series;
 using bench::timer_series;
-using bench::topic_series;
 
 constexpr const char* usage =
     "millrace_bench [--all | --pairs | --benchmark_filter=REGEX] [options]\n"
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
     "65536\n"
-    "                    and none, one by one, in batches, waiting; selects; timers; topics\n"
+    "                    and none, one by one, in batches, waiting; selects; timers; topics; delivery\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
     "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
-    "                    burst/item/contender, timers/workload/contender and topics/table/column/contender\n"
+    "                    burst/item/contender, timers/workload/contender, topics/table/column/contender and\n"
+    "                    delivery/table/column/contender\n"
     "  --timers          only these\n"
     "  --topics          only these\n"
-    "  --messages=N      of a sample of topics at most, default 2000000, or 200000 of what runs without "
-    "arguments\n"
+    "  --delivery        only this: consumer groups\n"
+    "  --messages=N      of a sample of topics or delivery at most, default 2000000, or 200000 of what runs "
+    "without\n"
+    "                    arguments\n"
     "  --list            names what would run\n"
     "  --rounds=N        default 21, at least 7\n"
     "  --milliseconds=N  a sample's length, default 30\n"
@@ -59,6 +62,7 @@ struct settings {
   bool pairs = false;
   bool timers = false;
   bool topics = false;
+  bool delivery = false;
   bool list = false;
   std::size_t rounds = 21;
   double seconds = 0.030;
@@ -66,6 +70,9 @@ struct settings {
   std::string json;
   std::string page;
   std::string command = "millrace_bench";
+
+  /// Whether only what has an option of its own was asked for.
+  [[nodiscard]] bool only_parts() const { return timers || topics || delivery; }
 };
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -102,6 +109,8 @@ settings parse(int argc, char** argv) {
       s.timers = true;
     } else if (argument == "--topics") {
       s.topics = true;
+    } else if (argument == "--delivery") {
+      s.delivery = true;
     } else if (argument == "--list") {
       s.list = true;
     } else if (const char* rounds = value("--rounds=")) {
@@ -124,10 +133,12 @@ settings parse(int argc, char** argv) {
 std::string name_of(const entry& e) { return fmt::format("{}/{}", to_string(e.where), e.name); }
 std::string name_of(const bench::burst_entry& e) { return fmt::format("burst/8B/{}", e.name); }
 std::string name_of(const bench::timer_entry& e) { return fmt::format("timers/{}/{}", e.workload, e.name); }
-std::string cell_of(const bench::topic_entry& e) {
+std::string cell_of(const bench::table_entry& e) {
   return fmt::format("{}/{}", e.table, e.columns.front().name);
 }
-std::string name_of(const bench::topic_entry& e) { return fmt::format("topics/{}/{}", cell_of(e), e.name); }
+std::string name_of(const char* section, const bench::table_entry& e) {
+  return fmt::format("{}/{}/{}", section, cell_of(e), e.name);
+}
 
 /// Whether the name is one of those asked for; nothing: none was.
 std::optional<bool> filtered(const std::string& name) {
@@ -146,7 +157,7 @@ bool chosen(const entry& e, const settings& s) {
       c.capacity == bench::main_capacity || c.capacity == bench::unbounded || c.how == verbs::selecting;
   const bool even = c.who.what == work::crowd && c.who.producers == c.who.consumers;
   const bool usual = !even || c.who.producers <= 2 || c.who.producers == 4;
-  if (s.timers || s.topics) return false;
+  if (s.only_parts()) return false;
   if (s.pairs) return main && even && c.how == verbs::trying;
   if (s.all) return usual;
   const std::string_view item = c.item;
@@ -177,7 +188,7 @@ std::vector<contest> chosen_contests(const bench::suite& all, const settings& s)
 std::vector<burst_series> chosen_bursts(const bench::suite& all, const settings& s) {
   std::vector<burst_series> bursts;
   for (const bench::burst_entry& e : all.bursts) {
-    if (filtered(name_of(e)).value_or(!s.pairs && !s.timers && !s.topics)) bursts.push_back({&e, {}});
+    if (filtered(name_of(e)).value_or(!s.pairs && !s.only_parts())) bursts.push_back({&e, {}});
   }
   return bursts;
 }
@@ -190,27 +201,47 @@ std::vector<const bench::timer_entry*> chosen_timers(const bench::suite& all, co
   return chosen;
 }
 
-/// A contender in a cell of topics, and how many messages make a sample of it.
-struct topic_turn {
-  const bench::topic_entry* who;
+/// A contender in a cell of a table, and how many messages make a sample of it.
+struct table_turn {
+  const bench::table_entry* who;
   std::uint64_t messages;
 };
-using topic_cell = std::vector<topic_turn>;
+using table_cell = std::vector<table_turn>;
 
-std::vector<topic_cell> chosen_topics(const bench::suite& all, const settings& s) {
-  const bool quick = !s.all && !s.topics && std::string(benchmark::GetBenchmarkFilter()).empty();
-  const std::uint64_t messages = s.messages != 0 ? s.messages : quick ? 200'000 : 2'000'000;
-  std::vector<topic_cell> cells;
-  for (const bench::topic_entry& e : all.topics) {
-    const bool usual = !s.pairs && !s.timers && (e.table == "spinning/8B" || e.table == "parking/8B");
-    if (!filtered(name_of(e)).value_or(s.all || s.topics || usual)) continue;
-    const auto same = std::find_if(cells.begin(), cells.end(), [&](const topic_cell& c) {
+/// What was chosen of a part of the program, topics or delivery.
+struct table_section {
+  const char* name;
+  std::vector<table_cell> cells;
+
+  void enter(const bench::table_entry& e, std::uint64_t messages) {
+    const auto same = std::find_if(cells.begin(), cells.end(), [&](const table_cell& c) {
       return cell_of(*c.front().who) == cell_of(e);
     });
-    topic_cell& c = same != cells.end() ? *same : cells.emplace_back();
-    c.push_back({&e, messages});
+    table_cell& c = same != cells.end() ? *same : cells.emplace_back();
+    c.push_back({&e, std::min(messages, e.most)});
   }
-  return cells;
+};
+constexpr std::uint64_t most_messages = 2'000'000;
+
+table_section chosen_topics(const bench::suite& all, const settings& s) {
+  const bool quick = !s.all && !s.topics && std::string(benchmark::GetBenchmarkFilter()).empty();
+  const std::uint64_t messages = s.messages != 0 ? s.messages : quick ? 200'000 : most_messages;
+  table_section topics{"topics", {}};
+  for (const bench::table_entry& e : all.topics) {
+    const bool usual = !s.pairs && !s.only_parts() && (e.table == "spinning/8B" || e.table == "parking/8B");
+    if (filtered(name_of(topics.name, e)).value_or(s.all || s.topics || usual)) topics.enter(e, messages);
+  }
+  return topics;
+}
+
+table_section chosen_delivery(const bench::suite& all, const settings& s) {
+  table_section delivery{"delivery", {}};
+  for (const bench::table_entry& e : all.delivery) {
+    if (filtered(name_of(delivery.name, e)).value_or(s.all || s.delivery)) {
+      delivery.enter(e, s.messages != 0 ? s.messages : most_messages);
+    }
+  }
+  return delivery;
 }
 
 /// Takes what Google Benchmark has measured.
@@ -388,24 +419,24 @@ std::vector<timer_series> measure(const std::vector<const bench::timer_entry*>& 
   return all;
 }
 
-std::vector<double> sample(const topic_turn& t) {
+std::vector<double> sample(const char* section, const table_turn& t) {
   try {
     return t.who->sample(t.messages);
   } catch (const std::exception& e) {
-    fmt::print(stderr, "\nmillrace_bench: {}: {}\n", name_of(*t.who), e.what());
+    fmt::print(stderr, "\nmillrace_bench: {}: {}\n", name_of(section, *t.who), e.what());
     std::exit(1);
   }
 }
 
 /// Fewer messages where they would take longer than that. Warms up, too.
-void shorten(topic_turn& t) {
+void shorten(const char* section, table_turn& t) {
   constexpr double longest = 0.5;  // seconds
   constexpr std::uint64_t part = 10;
   constexpr std::uint64_t least = 1000;
-  topic_turn tenth{t.who, t.messages / part};
-  sample(tenth);
+  table_turn tenth{t.who, t.messages / part};
+  sample(section, tenth);
   const auto begin = bench::stopwatch::now();
-  sample(tenth);
+  sample(section, tenth);
   const double whole = part * std::chrono::duration<double>(bench::stopwatch::now() - begin).count();
   if (t.who->scales && whole > longest) {
     t.messages =
@@ -414,34 +445,35 @@ void shorten(topic_turn& t) {
 }
 
 /// As the cells of the queues: a round runs the cells in random order, and in each its contenders, once, in random order.
-std::vector<topic_series> measure(std::vector<topic_cell> cells, std::size_t rounds) {
-  std::vector<topic_series> all;
-  const auto note = [&](const bench::topic_entry& e, std::size_t i, const double* value) {
-    const auto same = std::find_if(all.begin(), all.end(), [&](const topic_series& t) {
+std::vector<table_series> measure(table_section section, std::size_t rounds) {
+  std::vector<table_cell>& cells = section.cells;
+  std::vector<table_series> all;
+  const auto note = [&](const bench::table_entry& e, std::size_t i, const double* value) {
+    const auto same = std::find_if(all.begin(), all.end(), [&](const table_series& t) {
       return t.table == e.table && t.column.name == e.columns[i].name && t.name == e.name;
     });
-    topic_series& t =
-        same != all.end() ? *same : all.emplace_back(topic_series{e.table, e.columns[i], e.name, e.as, {}});
+    table_series& t =
+        same != all.end() ? *same : all.emplace_back(table_series{e.table, e.columns[i], e.name, e.as, {}});
     if (value != nullptr) t.rounds.push_back(*value);
   };
   // In the order of the program, which the rounds are not in.
-  for (const topic_cell& c : cells) {
-    for (const topic_turn& t : c) {
+  for (const table_cell& c : cells) {
+    for (const table_turn& t : c) {
       for (std::size_t i = 0; i < t.who->columns.size(); ++i) note(*t.who, i, nullptr);
     }
   }
   std::mt19937 random(std::random_device{}());
   for (std::size_t round = 0; round <= rounds && !cells.empty(); ++round) {
-    fmt::print(stderr, "topics {} of {}\n", round, rounds);
+    fmt::print(stderr, "{} {} of {}\n", section.name, round, rounds);
     std::shuffle(cells.begin(), cells.end(), random);
-    for (topic_cell& c : cells) {
+    for (table_cell& c : cells) {
       std::shuffle(c.begin(), c.end(), random);
-      for (topic_turn& t : c) {
+      for (table_turn& t : c) {
         if (round == 0) {
-          shorten(t);
+          shorten(section.name, t);
           continue;
         }
-        const std::vector<double> figures = sample(t);
+        const std::vector<double> figures = sample(section.name, t);
         for (std::size_t i = 0; i < figures.size(); ++i) note(*t.who, i, &figures[i]);
       }
     }
@@ -490,19 +522,30 @@ int main(int argc, char** argv) {
   bench::add_topic_channels(all);
   bench::add_topic_moodycamel(all);
   bench::add_topic_signals2(all);
+#if BENCH_DELIVERY
+  bench::add_consumer_group(all);
+#endif
+  bench::add_delivery_channel(all);
+  bench::add_redis(all);
+  bench::add_nats(all);
 
-  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}, {}};
+  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}, {}, {}};
   const std::vector<const bench::timer_entry*> timers = chosen_timers(all, s);
-  const std::vector<topic_cell> topics = chosen_topics(all, s);
-  if (r.contests.empty() && r.bursts.empty() && timers.empty() && topics.empty()) refuse("nothing matches");
+  const table_section topics = chosen_topics(all, s);
+  const table_section delivery = chosen_delivery(all, s);
+  if (r.contests.empty() && r.bursts.empty() && timers.empty() && topics.cells.empty() &&
+      delivery.cells.empty())
+    refuse("nothing matches");
   if (s.list) {
     for (const contest& c : r.contests) {
       for (const series& x : c.all) fmt::print("{}\n", name_of(*x.who));
     }
     for (const burst_series& b : r.bursts) fmt::print("{}\n", name_of(*b.who));
     for (const bench::timer_entry* e : timers) fmt::print("{}\n", name_of(*e));
-    for (const topic_cell& c : topics) {
-      for (const topic_turn& t : c) fmt::print("{}\n", name_of(*t.who));
+    for (const table_section* part : {&topics, &delivery}) {
+      for (const table_cell& c : part->cells) {
+        for (const table_turn& t : c) fmt::print("{}\n", name_of(part->name, *t.who));
+      }
     }
     return 0;
   }
@@ -512,6 +555,8 @@ int main(int argc, char** argv) {
   r.timers = measure(timers, s.timers ? s.rounds : std::min(s.rounds, enough));
   r.topics = measure(topics, s.topics ? s.rounds : std::min(s.rounds, enough));
   all.topics.clear();  // which ends the processes of those that have one
+  r.delivery = measure(delivery, s.delivery ? s.rounds : std::min(s.rounds, enough));
+  all.delivery.clear();
   measure(r.contests, s);
 
   const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());

@@ -133,7 +133,7 @@ struct alignas(128) tally {
   std::uint64_t put = 0;
   std::uint64_t got = 0;
   stopwatch::time_point begin;
-  stopwatch::time_point end;
+  stopwatch::time_point end;  // a body may set it that goes on after what is timed
 };
 
 using bodies = std::vector<std::function<void(tally&)>>;

@@ -238,7 +238,8 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
     fmt::print("\n");
   }
   print_timers(all, s);
-  print_topics(all, s);
+  print_section("topics", all.topics, {}, s.topic_notes);
+  print_section("delivery", all.delivery, s.delivery_targets, s.delivery_notes);
   for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
 }
 
@@ -251,9 +252,15 @@ bool write_page(const std::string& path, const results& all, const suite& s, con
       !put_between_marks(text, "timers", heading(c, rounds_of(all.timers.front())) + timer_tables(all, s))) {
     return false;
   }
-  if (!all.topics.empty() &&
-      !put_between_marks(text, "topics",
-                         heading(c, all.topics.front().rounds.size()) + topic_tables(all, s))) {
+  const auto put_section = [&](const char* section, const std::vector<table_series>& of,
+                               const std::vector<table_target>& targets,
+                               const std::vector<std::string>& missing) {
+    return of.empty() || put_between_marks(text, section,
+                                           heading(c, of.front().rounds.size()) +
+                                               section_text(section, of, targets, missing));
+  };
+  if (!put_section("topics", all.topics, {}, s.topic_notes) ||
+      !put_section("delivery", all.delivery, s.delivery_targets, s.delivery_notes)) {
     return false;
   }
   std::ofstream out(path);
@@ -334,9 +341,9 @@ bool write_json(const std::string& path, const results& all) {
     }
     json.ReportRuns({r});
   }
-  for (const topic_series& t : all.topics) {
+  const auto write_table = [&](const char* section, const table_series& t) {
     run r;
-    r.run_name.function_name = fmt::format("topics/{}/{}/{}", t.table, t.column.name, t.name);
+    r.run_name.function_name = fmt::format("{}/{}/{}/{}", section, t.table, t.column.name, t.name);
     r.family_index = family++;
     r.per_family_instance_index = 0;
     r.repetitions = static_cast<std::int64_t>(t.rounds.size());
@@ -348,7 +355,9 @@ bool write_json(const std::string& path, const results& all) {
     r.counters["q1"] = benchmark::Counter(x.q1);
     r.counters["q3"] = benchmark::Counter(x.q3);
     json.ReportRuns({r});
-  }
+  };
+  for (const table_series& t : all.topics) write_table("topics", t);
+  for (const table_series& t : all.delivery) write_table("delivery", t);
   json.Finalize();
   out << '\n';
   return out.good();

@@ -94,10 +94,10 @@ struct timer_series {
   }
 };
 
-/// One contender in one cell of a table of topics, round by round.
-struct topic_series {
+/// One contender in one cell of a table, round by round.
+struct table_series {
   std::string table;
-  topic_column column;
+  table_column column;
   std::string name;
   role as;
   std::vector<double> rounds;

@@ -14,6 +14,7 @@
 #include "support/drive.hpp"
 #include "support/items.hpp"
 #include "support/role.hpp"
+#include "support/tables.hpp"
 #include "support/timer_threads.hpp"
 #include "support/timers.hpp"
 #include "support/topics.hpp"
@@ -119,16 +120,20 @@ class suite {
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
   void missing_topic(std::string what) { topic_notes.push_back(std::move(what)); }
+  void missing_delivery(std::string what) { delivery_notes.push_back(std::move(what)); }
 
   std::vector<entry> entries;
   std::vector<burst_entry> bursts;
   std::vector<timer_entry> timers;
-  std::vector<topic_entry> topics;
+  std::vector<table_entry> topics;
+  std::vector<table_entry> delivery;
   std::vector<target> targets;
   std::vector<timer_target> timer_targets;
+  std::vector<table_target> delivery_targets;
   double burst_bytes_at_most = 0;  // an item, for ours
   std::vector<std::string> notes;
   std::vector<std::string> topic_notes;
+  std::vector<std::string> delivery_notes;
 
  private:
   template <class T>
@@ -157,7 +162,7 @@ class suite {
   }
 };
 
-// One function a file of queue/, time/, topic/ and alternatives/.
+// One function a file of queue/, time/, topic/, delivery/ and alternatives/.
 void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
@@ -193,5 +198,10 @@ void add_mutex_broadcast(suite&);
 void add_topic_disruptor(suite&);
 void add_topic_moodycamel(suite&);
 void add_topic_signals2(suite&);
+
+void add_consumer_group(suite&);
+void add_delivery_channel(suite&);
+void add_redis(suite&);
+void add_nats(suite&);
 
 }  // namespace bench

@@ -55,15 +55,15 @@ std::uint64_t clock_now() {
   return static_cast<std::uint64_t>(since.count());
 }
 
-const std::vector<topic_column>& wake_columns() {
-  static const std::vector<topic_column> both{{"reader asleep: publish", "us"},
+const std::vector<table_column>& wake_columns() {
+  static const std::vector<table_column> both{{"reader asleep: publish", "us"},
                                               {"until its handler runs", "us"}};
   return both;
 }
-topic_column publish_column(bool many) {
+table_column publish_column(bool many) {
   return {many ? "no reader, several producers allowed" : "no reader, one producer", "ns"};
 }
 std::string table_of(waits how, const char* item) { return std::string(to_string(how)) + "/" + item; }
-topic_column column_of(const plan& p) { return {p.name, "ns"}; }
+table_column column_of(const plan& p) { return {p.name, "ns"}; }
 
 }  // namespace bench::topics

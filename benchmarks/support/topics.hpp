@@ -22,23 +22,9 @@
 #include "support/drive.hpp"
 #include "support/items.hpp"
 #include "support/role.hpp"
+#include "support/tables.hpp"
 
 namespace bench {
-
-struct topic_column {
-  std::string name;
-  const char* unit;
-};
-
-/// A contender in a cell of a table of topics, or in several cells that are measured at once.
-struct topic_entry {
-  std::string table;
-  std::vector<topic_column> columns;
-  std::string name;
-  role as;
-  std::function<std::vector<double>(std::uint64_t messages)> sample;  // a figure for each column
-  bool scales = true;  // so that a sample of fewer messages takes less time
-};
 
 namespace topics {
 
@@ -201,10 +187,10 @@ std::vector<double> sample_wake(std::uint64_t) {
   return medians(times);
 }
 
-const std::vector<topic_column>& wake_columns();
-topic_column publish_column(bool many);
+const std::vector<table_column>& wake_columns();
+table_column publish_column(bool many);
 std::string table_of(waits how, const char* item);
-topic_column column_of(const plan& p);
+table_column column_of(const plan& p);
 inline constexpr const char* crowd_table = "readers/8B";
 inline constexpr const char* publish_table = "publish/8B";
 inline constexpr const char* stalled_table = "stalled/8B";
@@ -213,7 +199,7 @@ inline constexpr const char* stalled_table = "stalled/8B";
 template <template <class, waits, bool> class C>
 class entering {
  public:
-  entering(std::vector<topic_entry>& all, const char* name, role as) : all_(all), name_(name), as_(as) {}
+  entering(std::vector<table_entry>& all, const char* name, role as) : all_(all), name_(name), as_(as) {}
 
   /// In the five workloads, with either waiting rule.
   void plans() {
@@ -253,7 +239,7 @@ class entering {
   void wakes() { enter(publish_table, wake_columns(), sample_wake<C<word, waits::parking, false>>); }
 
  private:
-  void enter(std::string table, std::vector<topic_column> columns,
+  void enter(std::string table, std::vector<table_column> columns,
              std::function<std::vector<double>(std::uint64_t)> take) {
     all_.push_back({std::move(table), std::move(columns), name_, as_, std::move(take)});
   }
@@ -267,7 +253,7 @@ class entering {
     }
   }
 
-  std::vector<topic_entry>& all_;
+  std::vector<table_entry>& all_;
   const char* name_;
   role as_;
 };
