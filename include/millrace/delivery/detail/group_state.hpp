@@ -251,7 +251,7 @@ class group_state final : public companion, public group_desk {
   };
   struct guard {
     group_state& g;
-    explicit guard(group_state& s) noexcept : g(s) { g.lock(); }
+    explicit guard(group_state& s) noexcept : g(s) { g.mutex_.lock(); }
     guard(const guard&) = delete;
     guard& operator=(const guard&) = delete;
     ~guard() { g.mutex_.unlock(); }
@@ -261,18 +261,6 @@ class group_state final : public companion, public group_desk {
     bool all = false;
     bool quiet = false;
   };
-
-  /// It is held for so short that a sleep takes longer.
-  void lock() noexcept {
-    if constexpr (requires { mutex_.try_lock(); }) {
-      constexpr unsigned tries = 50;
-      for (unsigned i = 0; i < tries; ++i) {
-        if (mutex_.try_lock()) return;
-        for (unsigned p = 0; p < 4; ++p) sync::pause();
-      }
-    }
-    mutex_.lock();
-  }
 
   /// With the mutex held: who waits has lined up before it looked, with the mutex held, for the last time.
   wakes whom_to_wake() const noexcept {
