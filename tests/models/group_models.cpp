@@ -154,6 +154,32 @@ struct late : world<producers::single> {
   }
 };
 
+/// A delivery's time is up while its consumer asks for more: it has got it, or is told that it is too late.
+struct extended : world<producers::single> {
+  static constexpr int threads = 2;
+  std::optional<delivery> held;
+  bool in_time = false;
+  extended()
+      : world<producers::single>({.ack_timeout = std::chrono::nanoseconds(10),
+                                  .retry = millrace::retry_policy::fixed(std::chrono::nanoseconds(1), 2)}) {
+    check(publish(0), "there is room");
+    held.emplace(g.try_receive());
+    explore::sync::time() = 10;
+  }
+  void thread(int i) {
+    if (i == 0) {
+      in_time = held->extend(std::chrono::hours(1));
+    } else {
+      check(!g.try_receive(), "in flight, or waiting");
+    }
+  }
+  void finish() {
+    check(g.stats().timed_out == (in_time ? 0 : 1), "as it was told");
+    check(held->ack() == in_time, "and so it stays");
+    check(g.stats().acked + g.stats().waiting == 1, "it is done, or will be done again");
+  }
+};
+
 /// A message is in somebody's hands while the log goes round.
 template <producers P>
 struct held : world<P> {
@@ -336,6 +362,7 @@ int main(int argc, char** argv) {
                          world<credit>("credit", {.preemptions = 2, .stale_reads = 1}),
                          world<same_key>("same key", {.preemptions = 1, .stale_reads = 0}),
                          world<late>("late", {.preemptions = 2, .stale_reads = 1}),
+                         world<extended>("extended", {.preemptions = 2, .stale_reads = 1}),
                          world<held<single>>("held", {.preemptions = 1, .stale_reads = 1}),
                          world<held<multi>>("held, multi", {.preemptions = 1, .stale_reads = 0}),
                          world<let_go>("let go", {.preemptions = 2, .stale_reads = 1}),
