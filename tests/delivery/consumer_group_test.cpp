@@ -360,6 +360,15 @@ TEST_CASE("pause, pause_until, resume, drain") {
     CHECK_FALSE(d.ack());
     CHECK(g.stats().ready == 1);
   }
+  SECTION("by an ack timeout") {
+    std::thread time([&] {
+      clock.await_waiters(1);
+      clock.advance(30s);
+    });
+    CHECK(g.drain() == 0);
+    time.join();
+    CHECK(g.stats().timed_out == 1);
+  }
   SECTION("nothing to wait for") {
     d.ack();
     CHECK(g.drain() == 0);

@@ -93,6 +93,12 @@ class group_ledger {
     if (n != 0) return outcome::ok;
     return has_ended() ? outcome::closed : outcome::empty;
   }
+  /// What is due by the clock happens.
+  void pass_time(std::int64_t now) noexcept {
+    while (!leased_.empty() && leased_.first()->until <= now)
+      time_out(static_cast<entry&>(*leased_.first()), now);
+    timers_.advance(now, [&](group_entry& e) { due(static_cast<entry&>(e), now); });
+  }
   /// Whether a claim would find something, or there is something to wait for with a clock in hand.
   [[nodiscard]] bool has_more(std::int64_t now) {
     if (removed_) return true;
@@ -484,11 +490,6 @@ class group_ledger {
 
   // --- time ---
 
-  void pass_time(std::int64_t now) noexcept {
-    while (!leased_.empty() && leased_.first()->until <= now)
-      time_out(static_cast<entry&>(*leased_.first()), now);
-    timers_.advance(now, [&](group_entry& e) { due(static_cast<entry&>(e), now); });
-  }
   void due(entry& e, std::int64_t now) noexcept {
     if (e.is == group_entry::in_flight) return time_out(e, now);
     --waiting_;

@@ -221,24 +221,27 @@ class group_state final : public companion, public group_desk {
     typename events::waiter me;
     for (;;) {
       quiet_.events.prepare_wait(me);
-      if (look([](ledger& l) { return l.is_quiet(); })) {
+      const std::int64_t now = this->now();
+      std::int64_t until = deadline;
+      const bool is_quiet = look([&](ledger& l) {
+        l.pass_time(now);  // an ack timeout is an end, too
+        if (l.event() < until) until = l.event();
+        return l.is_quiet();
+      });
+      if (is_quiet || now >= deadline) {
         quiet_.events.cancel_wait(me);
-        return 0;
+        return is_quiet ? 0 : change([](ledger& l) { return l.take_all_back(); });
       }
-      if (deadline == never) {
+      if (until == never) {
         quiet_.events.wait(me);
-      } else if (!quiet_.events.template wait_until<clock_type>(me, time_at(deadline), clock_)) {
-        return look([](ledger& l) { return l.take_all_back(); });
+      } else {
+        static_cast<void>(quiet_.events.template wait_until<clock_type>(me, time_at(until), clock_));
       }
     }
   }
   void remove() noexcept {
     removed_.store(true, std::memory_order_relaxed);
     change([](ledger& l) { l.remove(); });
-  }
-  [[nodiscard]] std::int64_t deadline_after(std::chrono::nanoseconds wait) const noexcept {
-    const std::int64_t at = now();
-    return wait.count() > never - (at > 0 ? at : 0) ? never : at + wait.count();
   }
 
  private:
