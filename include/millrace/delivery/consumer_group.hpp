@@ -17,7 +17,8 @@
 //               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
 // Exceptions  : std::invalid_argument and std::length_error for options out of their range, std::out_of_range for an offset
 //               where nothing has been published; std::bad_alloc, when a message is taken, which stays then. What a handler
-//               throws is a failed attempt; what options.filter, key or priority throw comes out of receive, and ends run.
+//               throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
+//               work; with run and run_on, where nobody would hear of it, they must not throw.
 // Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
 //               group is gone; and the segments of the log in which such messages lie.
 // Cost        : 60 to 100 ns a message by run, 150 to 230 by receive and ack; see benchmarks/README.md.

@@ -53,7 +53,8 @@ struct group_options {
   using sync_type = typename Topic::subscription::sync_type;
 
   beginning<clock_type> from = latest;
-  /// When the group is `capacity` messages behind with taking them; see topic/options.hpp. What overruns it is in stats().missed.
+  /// When the group is `capacity` messages behind with taking them; see topic/options.hpp. Publishers are told of what was taken
+  /// once it is a quarter of the capacity, or nothing more is there. What overruns the group is in stats().missed.
   overrun when_full = overrun::block;
   ordering order = ordering::none;
   /// For ordering::by_key. Without it, the key of a `message`.
