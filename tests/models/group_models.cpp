@@ -325,23 +325,22 @@ struct tasks : world<producers::multi> {
   }
 };
 
-/// Stopped while a message comes: it is dealt with, or still there.
-struct stopped : world<producers::single> {
-  static constexpr int threads = 2;
+/// Stopped while messages come: they are dealt with, or still there.
+template <producers P>
+struct stopped : world<P> {
+  static constexpr int threads = P == producers::multi ? 3 : 2;
   no_timers timers;
   stopped() {
-    g.run_on([](auto step) { step(); }, timers, 1,
-             [](const in_place& m) { static_cast<void>(m.value.get()); });
+    this->g.run_on([](auto step) { step(); }, timers, 1,
+                   [](const in_place& m) { static_cast<void>(m.value.get()); });
   }
   void thread(int i) {
-    if (i == 0) {
-      check(publish(0) && publish(1), "there is room");
-    } else {
-      g.stop();
-    }
+    if (i == threads - 1) return this->g.stop();
+    check(this->publish(0), "there is room");
+    if (threads == 2) check(this->publish(1), "there is room");
   }
   void finish() {
-    const auto s = g.stats();
+    const auto s = this->g.stats();
     check(s.acked + s.backlog + s.ready == 2 && s.in_flight == 0, "nothing is lost");
   }
 };
@@ -352,26 +351,28 @@ int main(int argc, char** argv) {
   using model::world;
   constexpr auto single = producers::single;
   constexpr auto multi = producers::multi;
-  return model::main(argc, argv,
-                     {
-                         world<one_each<single>>("one each", {.preemptions = 1, .stale_reads = 1}),
-                         world<one_each<multi>>("one each, multi", {.preemptions = 1, .stale_reads = 0}),
-                         world<sharing<single, 2, 1>>("alone", {.preemptions = 2, .stale_reads = 1}),
-                         world<sharing<single, 3, 2>>("sharing", {.preemptions = 1, .stale_reads = 1}),
-                         world<sharing<multi, 2, 2>>("sharing, multi", {.preemptions = 1, .stale_reads = 0}),
-                         world<credit>("credit", {.preemptions = 2, .stale_reads = 1}),
-                         world<same_key>("same key", {.preemptions = 1, .stale_reads = 0}),
-                         world<late>("late", {.preemptions = 2, .stale_reads = 1}),
-                         world<extended>("extended", {.preemptions = 2, .stale_reads = 1}),
-                         world<held<single>>("held", {.preemptions = 1, .stale_reads = 1}),
-                         world<held<multi>>("held, multi", {.preemptions = 1, .stale_reads = 0}),
-                         world<let_go>("let go", {.preemptions = 2, .stale_reads = 1}),
-                         world<removed>("removed", {.preemptions = 1, .stale_reads = 0}),
-                         world<tasks<1>>("a task", {.preemptions = 2, .stale_reads = 1}),
-                         world<tasks<2>>("tasks", {.preemptions = 1, .stale_reads = 0}),
-                         world<stopped>("stopped", {.preemptions = 2, .stale_reads = 1}),
-                         world<sought>("sought", {.preemptions = 2, .stale_reads = 1}),
-                         world<draining>("draining", {.preemptions = 2, .stale_reads = 0}),
-                     },
-                     {"delivery/", "topic/log_access.hpp"});
+  return model::main(
+      argc, argv,
+      {
+          world<one_each<single>>("one each", {.preemptions = 1, .stale_reads = 1}),
+          world<one_each<multi>>("one each, multi", {.preemptions = 1, .stale_reads = 0}),
+          world<sharing<single, 2, 1>>("alone", {.preemptions = 2, .stale_reads = 1}),
+          world<sharing<single, 3, 2>>("sharing", {.preemptions = 1, .stale_reads = 1}),
+          world<sharing<multi, 2, 2>>("sharing, multi", {.preemptions = 1, .stale_reads = 0}),
+          world<credit>("credit", {.preemptions = 2, .stale_reads = 1}),
+          world<same_key>("same key", {.preemptions = 1, .stale_reads = 0}),
+          world<late>("late", {.preemptions = 2, .stale_reads = 1}),
+          world<extended>("extended", {.preemptions = 2, .stale_reads = 1}),
+          world<held<single>>("held", {.preemptions = 1, .stale_reads = 1}),
+          world<held<multi>>("held, multi", {.preemptions = 1, .stale_reads = 0}),
+          world<let_go>("let go", {.preemptions = 2, .stale_reads = 1}),
+          world<removed>("removed", {.preemptions = 1, .stale_reads = 0}),
+          world<tasks<1>>("a task", {.preemptions = 2, .stale_reads = 1}),
+          world<tasks<2>>("tasks", {.preemptions = 1, .stale_reads = 0}),
+          world<stopped<single>>("stopped", {.preemptions = 2, .stale_reads = 1}),
+          world<stopped<multi>>("stopped, two publishers", {.preemptions = 2, .stale_reads = 0}),
+          world<sought>("sought", {.preemptions = 2, .stale_reads = 1}),
+          world<draining>("draining", {.preemptions = 2, .stale_reads = 0}),
+      },
+      {"delivery/", "topic/log_access.hpp"});
 }

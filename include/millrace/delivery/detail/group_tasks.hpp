@@ -57,13 +57,13 @@ class group_tasks final : public group_crew {
  private:
   // activations: [ by the place in the line : 16 | all : 16 ]
   static constexpr std::uint32_t one = 1;
-  static constexpr std::uint32_t one_by_place = (1U << 16) + 1;
+  static constexpr std::uint32_t by_place = 1U << 16;
 
   struct task final : place {
     explicit task(group_tasks& c) noexcept
         : place([](place& p) noexcept {
             auto& me = static_cast<task&>(p);
-            me.crew.activate(me, one_by_place);
+            me.crew.activate(me, by_place + one);
           }),
           crew(c),
           worker(c.group_, c.handler_) {}
@@ -77,6 +77,7 @@ class group_tasks final : public group_crew {
     // Of whoever runs it:
     typename Timers::timer timer;
     std::int64_t watched = state::never;
+    std::uint32_t called = 0;  // how many of its activations by the place it knows of
     typename plain_of<sync, bool>::type in_line;
   };
   /// What is posted.
@@ -94,8 +95,12 @@ class group_tasks final : public group_crew {
     for (std::uint32_t seen = t.activations.load(std::memory_order_acquire);;) {
       const then next = pass(t);
       if (next == then::end) return end(t);
-      if (next == then::go_on) return post_(step{&t});  // others want the thread, too
+      t.called -= seen / by_place;
       // (2) release; who runs it next finds it as it was left. What there is to do is told by the group's mutex.
+      if (next == then::go_on) {
+        t.activations.fetch_sub(seen - one, std::memory_order_relaxed);  // post orders it
+        return post_(step{&t});                                          // others want the thread, too
+      }
       const std::uint32_t were = t.activations.fetch_sub(seen, std::memory_order_release);
       if (were == seen) return;  // idle: whoever activates it posts it
       seen = were - seen;
@@ -134,7 +139,8 @@ class group_tasks final : public group_crew {
     t.in_line.set(false);
     if (group_.line().leave(t)) return;
     // Somebody is about to call it, or has done so; before that it cannot go into the line again, or away.
-    while (t.activations.load(std::memory_order_acquire) < one_by_place) sync::yield();  // (3)
+    ++t.called;
+    while (t.activations.load(std::memory_order_acquire) / by_place < t.called) sync::yield();  // (3)
   }
   /// Its activations stay, so that nobody posts it any more.
   void end(task& t) noexcept {
