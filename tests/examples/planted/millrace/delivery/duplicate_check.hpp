@@ -31,7 +31,7 @@ class wrong_duplicates final : public duplicate_check<T> {
   void abort(const T& message) noexcept override { sound_.abort(message); }
 
  private:
-  detail::duplicates_by_id<T, Deduplicator, IdOf> sound_;
+  duplicate_check_by<T, Deduplicator, IdOf> sound_;
   int asked_ = 0;
   std::string_view fault_ = std::getenv("FAULT") != nullptr ? std::getenv("FAULT") : "";
 };
