@@ -208,10 +208,10 @@ class consumer_group {
 
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
   /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet.
-  template <class Where>
-  void seek(Where where) {
-    state_->change([&](ledger& l) { l.seek(where); });
-  }
+  void seek(earliest_t where) { seek_to(where); }
+  void seek(latest_t where) { seek_to(where); }
+  void seek(std::uint64_t offset) { seek_to(offset); }
+  void seek(time_point time) { seek_to(time); }
   /// Parked messages are delivered again, out of order, and with all attempts before them. How many.
   std::size_t unpark() {
     return state_->change([](ledger& l) { return l.unpark(); });
@@ -231,6 +231,10 @@ class consumer_group {
 
   explicit consumer_group(state& s) noexcept : state_(&s) {}
 
+  template <class Where>
+  void seek_to(Where where) {
+    state_->change([&](ledger& l) { l.seek(where); });
+  }
   [[nodiscard]] delivery made(const claimed& c) const noexcept {
     return delivery(*state_, *c.entry, c.generation, c.attempt);
   }
