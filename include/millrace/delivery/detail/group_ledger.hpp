@@ -408,7 +408,6 @@ class group_ledger {
   void take_back(entry& e) noexcept {
     (e.leased ? leased_ : running_).remove(e);
     if (!e.leased && !is_running(e)) timers_.cancel(e.timer);
-    ++e.generation;
   }
   /// It is delivered again at once.
   void again(entry& e) noexcept {
