@@ -48,7 +48,6 @@ class group_ledger {
   using clock_type = typename Topic::clock_type;
   using sync = typename Topic::subscription::sync_type;
   using options = group_options<Topic>;
-  using time_point = typename clock_type::time_point;
   static constexpr std::int64_t never = INT64_MAX;
 
   /// A message and what is needed to settle it.
@@ -278,9 +277,6 @@ class group_ledger {
 
   static const value_type& message_of(const group_entry& e) noexcept {
     return *static_cast<const value_type*>(e.message);
-  }
-  static std::int64_t ticks(time_point t) noexcept {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
   }
   [[nodiscard]] std::size_t in_flight() const noexcept { return leased_.size() + running_.size(); }
   /// In the hands of run(): it has no lease.
