@@ -613,7 +613,8 @@ void trial(const char* name, std::size_t times, double share) {
       std::chrono::duration<double>(clock::now() - began).count());
   CHECK(sum.deliveries > 2 * sum.accepted);
   CHECK(sum.missed > 0);
-  CHECK(sum.lives > 8 * sum.rounds);  // some have come again; how many is up to the scheduler
+  // Some have come again; how many in a short run under a sanitizer is up to the scheduler.
+  CHECK(sum.lives > (support::watched ? 8 : 15) * sum.rounds);
 }
 
 }  // namespace
