@@ -476,6 +476,36 @@ TEST_CASE("when to look again") {
   CHECK(g.next_event() == manual_clock::time_point(1s));
 }
 
+TEST_CASE("what comes back at the deadline of a drain is delivered again in its order") {
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g");
+  publish(t, {1, 2, 3, 4, 5});
+  std::vector<millrace::delivery<int>> held;
+  for (int i = 0; i < 4; ++i) held.push_back(g.try_receive());
+  CHECK(g.drain(clock.now()) == 4);
+  g.resume();
+  CHECK(take_all(g) == ints{1, 2, 3, 4, 5});
+  for (auto& d : held) CHECK_FALSE(d.ack());
+}
+
+TEST_CASE("a stop ends work also where there is a backlog, and leaves the rest in its order") {
+  const watchdog guard("a stop with a backlog", std::chrono::seconds(20));
+  manual_clock clock;
+  topic<int> t(1024, clock);
+  auto g = t.group("g");
+  for (int i = 0; i < 1000; ++i) publish(t, {i});
+  std::stop_source stop;
+  int calls = 0;
+  CHECK(g.work(stop.get_token(), [&](int) {
+    if (++calls == 20) stop.request_stop();
+  }) == outcome::cancelled);
+  CHECK(calls == 20);
+  ints rest;
+  for (int i = 20; i < 1000; ++i) rest.push_back(i);
+  CHECK(take_all(g) == rest);
+}
+
 TEST_CASE("waiting with a limit, and with a stop") {
   const watchdog guard("waiting");
   manual_clock clock;

@@ -269,6 +269,34 @@ TEST_CASE("in its own handler a timer is running, and if it repeats it can end t
   CHECK(w.fired == ints{1, 2});
 }
 
+TEST_CASE("the hook hears how late each timer is, before its handler runs") {
+  manual_clock clock;
+  std::vector<manual_clock::duration> late;
+  std::size_t runs = 0;
+  by_hand timers(clock, {.on_fire = [&](manual_clock::duration by) {
+                   CHECK(late.size() == runs);
+                   late.push_back(by);
+                 }});
+  const auto handler = [&] { ++runs; };
+  timers.schedule_after(5ms, handler);
+  timers.schedule_after(7ms, [&] {
+    ++runs;
+    clock.advance(100us);  // it takes that long, and the next one is later by it
+  });
+  timers.schedule_after(7ms, handler);
+  timers.schedule_every(clock.now() + 6ms, 10ms, handler);
+  static_cast<void>(timers.poll(clock.now()));
+  CHECK(late.empty());
+  clock.advance(5ms);
+  static_cast<void>(timers.poll(clock.now()));
+  clock.advance(3ms);
+  static_cast<void>(timers.poll(clock.now()));
+  CHECK(late == std::vector<manual_clock::duration>{0ms, 2ms, 1ms, 1ms + 100us});
+  timers.stop(millrace::pending_timers::fire);
+  REQUIRE(late.size() == 5);
+  CHECK(late.back() == 8ms + 100us - 16ms);
+}
+
 TEST_CASE("what a handler throws goes to the hook, and kills nothing") {
   manual_clock clock;
   std::vector<std::string> said;

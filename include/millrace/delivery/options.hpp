@@ -45,6 +45,7 @@ template <clock Clock, class Sync>
 class circuit_breaker;
 template <class T>
 class duplicate_check;
+class group_observer;
 
 template <class Topic>
 struct group_options {
@@ -84,6 +85,8 @@ struct group_options {
   /// answered is known to have failed only when its ack timeout has passed.
   millrace::circuit_breaker<clock_type, sync_type>* breaker = nullptr;
   duplicate_check<value_type>* duplicates = nullptr;
+  /// Told of handler times and of failures.
+  group_observer* observer = nullptr;
 };
 
 }  // namespace v0

@@ -67,7 +67,7 @@ class delay_queue
 
   struct sink {
     delay_queue* me;
-    void fire(T& value) const noexcept { me->arrive(value); }
+    void fire(T& value, typename Clock::time_point) const noexcept { me->arrive(value); }
     void drop(T& value) const noexcept {
       me->drop(std::move(value));
       me->settle();

@@ -75,7 +75,7 @@ class basic_timer_service {
  private:
   struct sink {
     basic_timer_service* me;
-    void fire(handler& h) const noexcept { me->call(h); }
+    void fire(handler& h, time_point due) const noexcept { me->call(h, due); }
     void drop(handler&) const noexcept {}
   };
   using engine = detail::timer_engine<handler, sink, Clock, Tick, Sync>;
@@ -89,6 +89,9 @@ class basic_timer_service {
   struct hooks {
     /// What a handler has thrown. Without it, it is only counted.
     function<void(std::exception_ptr)> on_error = {};
+    /// Before each handler: how late it is, by the clock; less than 0 for one that stop() fires before its time. It must
+    /// not throw.
+    function<void(duration)> on_fire = {};
     /// By a thread whose timer is to fire before the time that poll() gave last: call poll() soon. With start() and run()
     /// it is not needed. It must not throw.
     function<void()> on_earlier = {};
@@ -102,7 +105,9 @@ class basic_timer_service {
       : basic_timer_service(clock_ref<Clock>(), std::move(h)) {}
   /// The clock must outlive the service.
   explicit basic_timer_service(clock_ref<Clock> clock, hooks h = {})
-      : on_error_(std::move(h.on_error)), engine_(clock, sink{this}, std::move(h.on_earlier)) {}
+      : on_error_(std::move(h.on_error)),
+        on_fire_(std::move(h.on_fire)),
+        engine_(clock, sink{this}, std::move(h.on_earlier)) {}
   basic_timer_service(const basic_timer_service&) = delete;
   basic_timer_service& operator=(const basic_timer_service&) = delete;
   /// As stop(), if that has not been called. Every other call must have returned.
@@ -173,7 +178,8 @@ class basic_timer_service {
  private:
   friend detail::sleeping_timers;
 
-  void call(handler& h) noexcept {
+  void call(handler& h, time_point due) noexcept {
+    if (on_fire_) on_fire_(engine_.now() - due);
 #if MILLRACE_HAS_EXCEPTIONS
     try {
       h();
@@ -192,6 +198,7 @@ class basic_timer_service {
 #endif
 
   function<void(std::exception_ptr)> on_error_;
+  function<void(duration)> on_fire_;
   typename Sync::template atomic<std::uint64_t> errors_{0};
   engine engine_;  // last, as it may call handlers until it is gone
 };

@@ -53,6 +53,7 @@ class entry_list {
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] group_entry* first() const noexcept { return first_; }
+  [[nodiscard]] group_entry* last() const noexcept { return last_; }
   void push_back(group_entry& e) noexcept {
     e.previous = last_;
     e.next = nullptr;

@@ -203,7 +203,8 @@ class group_ledger {
   std::size_t take_all_back() noexcept {
     std::size_t n = 0;
     for (entry_list* list : {&leased_, &running_}) {
-      while (group_entry* const e = list->first()) {
+      // why from behind: each goes in front of all others
+      while (group_entry* const e = list->last()) {
         take_back(static_cast<entry&>(*e));
         again(static_cast<entry&>(*e));
         ++n;
@@ -255,6 +256,7 @@ class group_ledger {
   [[nodiscard]] auto& published() noexcept { return at_.published(); }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] retry_policy& retry() noexcept { return chosen_.retry; }
+  [[nodiscard]] group_observer* observer() const noexcept { return chosen_.observer; }
   [[nodiscard]] std::int64_t published_at(const group_entry& e) const noexcept {
     return entries_.published_at(e);
   }

@@ -137,6 +137,7 @@ class group_state final : public companion, public group_desk {
   }
   /// Of the retry policy; called without the mutex.
   [[nodiscard]] auto& decide() noexcept { return ledger_.retry().decide; }
+  [[nodiscard]] group_observer* observer() const noexcept { return ledger_.observer(); }
   void wake_all() noexcept { bell_.events.notify_each(); }
 
   // --- for who waits in a way of its own: into the line, listen(), claim_or_watch(), and afterwards pass_on() ---

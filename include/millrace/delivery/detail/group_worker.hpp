@@ -14,6 +14,7 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/delivery.hpp"
 #include "millrace/delivery/detail/group_state.hpp"
+#include "millrace/delivery/group_observer.hpp"
 #include "millrace/delivery/retry_policy.hpp"
 
 namespace millrace {
@@ -36,6 +37,7 @@ class group_worker {
     for (;;) {
       claimed batch[most];
       std::size_t n = 0;
+      if (stop.stop_requested()) return outcome::cancelled;
       const outcome o = group_.claim(batch, want_, n, false, state::never, stop);
       if (o != outcome::ok) return o;
       if (handle(batch, n, stop)) gather.after(2 * n);
@@ -71,15 +73,20 @@ class group_worker {
     const std::int64_t began = group_.now();
     claimed done[most];
     std::size_t acked = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (i != 0 && stop.stop_requested()) {
-        group_.settle(*batch[i].entry, batch[i].generation, verdict::release, 0, {});
-        continue;
-      }
-      if (call(batch[i])) done[acked++] = batch[i];
+    std::size_t called = 0;
+    while (called < n && !stop.stop_requested()) {
+      const claimed& c = batch[called++];
+      if (call(c)) done[acked++] = c;
+    }
+    // why from behind: each goes in front of all others
+    for (std::size_t i = n; i-- != called;)
+      group_.settle(*batch[i].entry, batch[i].generation, verdict::release, 0, {});
+    const std::int64_t took = group_.now() - began;
+    if (group_observer* const o = group_.observer(); o != nullptr) {
+      if (called != 0) o->handled(std::chrono::nanoseconds(took), called);
     }
     group_.settle_done(done, acked);
-    const bool was_quick = group_.now() - began < quick;
+    const bool was_quick = took < quick;
     if (!was_quick) {
       want_ = 1;
     } else if (n == want_ && want_ < most) {
@@ -123,6 +130,7 @@ class group_worker {
     decision what = decision::retry();
     auto& decide = group_.decide();
     if (decide) what = decide(f);
+    if (group_observer* const o = group_.observer(); o != nullptr) o->failed(f, c.entry->offset, what);
     verdict v = verdict::nack;
     switch (what.what()) {
       case decision::action::retry: break;

@@ -28,8 +28,8 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// What has come due is given to `Sink::fire(Payload&)`, and what stop() drops to `Sink::drop(Payload&)`; they must not throw.
-/// start, run, poll and stop are those of timer_service.
+/// What has come due is given to `Sink::fire(Payload&, time_point deadline)`, and what stop() drops to `Sink::drop(Payload&)`;
+/// they must not throw. start, run, poll and stop are those of timer_service.
 template <class Payload, class Sink, clock Clock, class Tick, class Sync>
 class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
   using front = timer_front<Payload, Clock, Tick, Sync>;
@@ -273,7 +273,7 @@ class timer_engine : public timer_front<Payload, Clock, Tick, Sync> {
     if (!begin(c, true)) return;
     firing_ = i;
     again_.reset();
-    sink_.fire(c.payload);
+    sink_.fire(c.payload, time_point(duration(c.deadline)));
     firing_ = timer_node::none;
     goes_on(c.word.load(std::memory_order_relaxed)) ? repeat(c, target) : conclude(c);
     handler_returned_.notify_all();
