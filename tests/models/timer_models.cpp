@@ -93,7 +93,7 @@ struct noted_by_another : base {
   static constexpr int threads = 3;
   explore::atomic<int> told{0};
   service listening{millrace::clock_ref<slow_clock>(clock),
-                    {{}, [this] { told.exchange(1, std::memory_order_seq_cst); }}};
+                    {{}, {}, [this] { told.exchange(1, std::memory_order_seq_cst); }}};
   timer t = listening.schedule_at(at(never), [] {});
   std::optional<slow_clock::time_point> next = listening.poll(at(0));
   void thread(int i) {
@@ -395,7 +395,7 @@ struct told : base {
   static constexpr int threads = 2;
   explore::plain<int> fired{0};
   bool was_told = false;
-  service listening{millrace::clock_ref<slow_clock>(clock), {{}, [this] { was_told = true; }}};
+  service listening{millrace::clock_ref<slow_clock>(clock), {{}, {}, [this] { was_told = true; }}};
   std::optional<slow_clock::time_point> next;
   void thread(int i) {
     if (i == 0) {

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/flow/transaction.hpp"
+#include "millrace/topic/publish_permit.hpp"
 #include "millrace/topic/topic.hpp"
 #include "support/explore.hpp"
 #include "support/model.hpp"
@@ -456,6 +458,128 @@ struct closing_as_it_grows : world<multi> {
   }
 };
 
+/// A close while somebody has a permit: what that one publishes is before the end, and what it has written before it gave the
+/// permit back is visible to who is told of the end; as is what was written before the close.
+template <producers P>
+struct permitted : world<P> {
+  static constexpr int threads = 3;
+  permitted() : world<P>({.capacity = 2}) {}
+  typename world<P>::reader in = this->subscribe();
+  explore::plain<int> why;
+  explore::plain<int> done;
+  bool had = false;
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      why.set(1);
+      this->t.close();
+    } else if (i == 1) {
+      {
+        millrace::publish_permit<topic<P>> permit(this->t);
+        had = static_cast<bool>(permit);
+        if (!had)
+          return check(why.get() == 1, "what was written before the close is visible to who is refused");
+        permit.reserve(3);
+        for (std::uint64_t v = 0; v < 3; ++v) permit.publish(in_place(v));
+        done.set(1);
+      }
+    } else {
+      while (l.add(in.next())) {
+      }
+      check(why.get() == 1, "what was written before the close is visible");
+      if (!l.got.empty()) check(done.get() == 1, "and before the permit was given back");
+    }
+  }
+  void finish() { l.is_counted_from(0, had ? 3 : 0); }
+};
+
+/// Two who have permits, of a topic that has been closed, and where somebody is refused.
+struct two_permits : world<multi> {
+  static constexpr int threads = 3;
+  using permit = millrace::publish_permit<topic<multi>>;
+  two_permits() : world<multi>({.capacity = 16}) {
+    for (auto& p : permits) {
+      p.emplace(this->t);
+      p->reserve(1);
+    }
+    this->t.close();
+  }
+  reader in = this->subscribe();
+  std::optional<permit> permits[2];
+  explore::plain<int> done[2];
+  log l;
+  void thread(int i) {
+    if (i == 2) {
+      check(try_publish(9) == outcome::closed, "for the others");
+      while (l.add(in.next())) {
+      }
+      for (auto& d : done) check(d.get() == 1, "the end is after both");
+    } else {
+      permits[i]->publish(in_place(std::uint64_t(i)));
+      done[i].set(1);
+      permits[i].reset();
+    }
+  }
+  void finish() { check(l.got.size() == 2 && l.got[0] + l.got[1] == 1, "both are there"); }
+};
+
+/// Reserved storage, while others take, append and give back.
+struct reserving : world<multi> {
+  static constexpr int threads = 2;
+  reserving() : world<multi>({.capacity = 16, .keep = 0}) {}
+  reader in = this->subscribe();
+  log l;
+  void thread(int i) {
+    if (i == 0) {
+      millrace::publish_permit<topic<multi>> permit(this->t);
+      permit.reserve(3);
+      for (std::uint64_t v = 0; v < 3; ++v) permit.publish(in_place(v));
+    } else {
+      for (std::uint64_t v = 10; v < 13; ++v) {
+        check(try_publish(v) == outcome::ok, "there is room");
+        l.add(in.try_next());
+      }
+    }
+  }
+  void finish() {
+    while (l.add(in.try_next())) {
+    }
+    check(l.got.size() == 6, "everything, once");
+    std::uint64_t next[2] = {};
+    for (const std::uint64_t v : l.got) check(v % 10 == next[v / 10]++, "each one's in its order");
+  }
+};
+
+/// A transaction over two topics of which one may be closed first: both messages are there, or neither.
+template <producers P>
+struct both_or_neither {
+  static constexpr int threads = 3;
+  using topic_type = topic<P>;
+  topic_type a{2, {.wait = wait_strategy::park, .segment = 2}};
+  topic_type b{2, {.wait = wait_strategy::park, .segment = 2}};
+  typename topic_type::subscription in_a = a.subscribe({.wait = wait_strategy::park});
+  typename topic_type::subscription in_b = b.subscribe({.wait = wait_strategy::park});
+  outcome answer = outcome::empty;
+  bool saw_b = false;
+  void thread(int i) {
+    if (i == 0) {
+      millrace::basic_transaction<explore::clock> tx;
+      tx.publish(a, in_place(1));
+      tx.publish(b, in_place(2));
+      answer = tx.try_commit();
+      check(answer == outcome::ok || answer == outcome::closed, "there is room");
+    } else if (i == 1) {
+      b.close();
+    } else {
+      const auto* last = in_b.next();
+      saw_b = last != nullptr;
+      if (saw_b) check(in_a.try_next() != nullptr, "who has seen the last one finds all");
+      if (!saw_b) check(in_a.try_next() == nullptr, "and who sees that there is none finds none");
+    }
+  }
+  void finish() { check(saw_b == (answer == outcome::ok), "as the commit says"); }
+};
+
 /// Whoever stops for good anywhere, publisher or reader, the others go on: also past what it has claimed.
 // why nobody sleeps here: to wake somebody is not lock-free
 struct one_stops : world<multi> {
@@ -868,6 +992,15 @@ int main(int argc, char** argv) {
           world<closing<multi, 2>>("closing, two publishers", {.preemptions = 1, .stale_reads = 1}),
           world<closing_as_it_grows>("closing as it grows", {.preemptions = 2, .stale_reads = 0}),
           world<closing_as_it_grows>("closing as it grows, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<permitted<single>>("a permit", {.preemptions = 2, .stale_reads = 0}),
+          world<permitted<single>>("a permit, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<permitted<multi>>("a permit, multi", {.preemptions = 1, .stale_reads = 1}),
+          world<two_permits>("two permits", {.preemptions = 2, .stale_reads = 0}),
+          world<two_permits>("two permits, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<reserving>("reserving", {.preemptions = 2, .stale_reads = 0}),
+          world<reserving>("reserving, stale", {.preemptions = 1, .stale_reads = 1}),
+          world<both_or_neither<single>>("both or neither", {.preemptions = 2, .stale_reads = 1}),
+          world<both_or_neither<multi>>("both or neither, multi", {.preemptions = 2, .stale_reads = 0}),
           world<one_stops>("one stops for good", {.preemptions = 1, .stale_reads = 0, .frozen = 1}),
           world<unread<1, 5>>("unread", {.preemptions = 2, .stale_reads = 0}),
           world<unread<2, 3>>("unread, stale", {.preemptions = 1, .stale_reads = 1}),

@@ -33,6 +33,7 @@
 //   while (auto d = audit.receive()) { write(*d); d.ack(); }
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -187,6 +188,81 @@ class consumer_group {
   /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled. Not in a handler.
   void join() { state_->crew().join(); }
   [[nodiscard]] std::size_t workers() const { return state_->crew().size(); }
+
+  // --- taking without a thread ---
+
+  /// A consumer that takes when it has room, as a pipeline does, and is told when it may be worth while: wake(), in some thread,
+  /// once after each take that found nothing, and not after stand_back(). Its deliveries have no ack timeout. `timers` is a timer
+  /// service of the topic's clock that somebody runs. wake is copied for its call, which may outlast the puller, and must not
+  /// throw. By one thread at a time; what it uses must outlive it.
+  template <class Timers, class Wake>
+  class puller : private state::events::place {
+    using place = typename state::events::place;
+
+   public:
+    puller(consumer_group from, Timers& timers, Wake wake)
+        : place([](place& p) noexcept { static_cast<puller&>(p).called(); }),
+          from_(from),
+          timers_(timers),
+          wake_(std::move(wake)) {}
+    ~puller() { stand_back(); }
+
+    /// Up to `n` messages, 32 at the most, into empty deliveries at `out`: ok, empty or closed.
+    [[nodiscard]] outcome take(delivery* out, std::size_t n, std::size_t& got) {
+      constexpr std::size_t most = 32;
+      claimed batch[most];
+      const std::size_t want = n < most ? n : most;
+      state& group = *from_.state_;
+      std::int64_t watched = leave();
+      outcome o = group.try_claim(batch, want, got, false);
+      if (o == outcome::empty) {
+        group.unwatch(std::exchange(watched, state::never));
+        in_line_ = true;
+        group.line().enter(*this);
+        group.listen();
+        o = group.claim_or_watch(batch, want, got, false, watched_);
+        if (o == outcome::empty) {
+          if (watched_ != state::never) {
+            timer_ = timers_.schedule_at(state::time_at(watched_), [this] {
+              Wake wake(wake_);
+              wake();
+            });
+          }
+          return o;
+        }
+        static_cast<void>(leave());
+      }
+      group.pass_on(watched);
+      for (std::size_t i = 0; i < got; ++i) out[i] = from_.made(batch[i]);
+      return o;
+    }
+    /// Others are told instead, until the next take.
+    void stand_back() { from_.state_->pass_on(leave()); }
+
+   private:
+    void called() noexcept {
+      Wake wake(wake_);
+      calls_.fetch_add(1, std::memory_order_release);  // (1) the last touch
+      wake();
+    }
+    std::int64_t leave() noexcept {
+      if (std::exchange(in_line_, false) && !from_.state_->line().leave(*this)) {
+        ++called_;
+        while (calls_.load(std::memory_order_acquire) != called_) state::sync::yield();  // pairs with (1)
+      }
+      static_cast<void>(timers_.cancel_and_wait(std::exchange(timer_, {})));
+      return std::exchange(watched_, state::never);
+    }
+
+    consumer_group from_;
+    Timers& timers_;
+    const Wake wake_;
+    typename Timers::timer timer_;
+    std::int64_t watched_ = state::never;
+    bool in_line_ = false;
+    std::uint32_t called_ = 0;  // how many calls of its place it knows of
+    typename state::sync::template atomic<std::uint32_t> calls_{0};
+  };
 
   // --- the whole group ---
 

@@ -56,6 +56,8 @@ class executor {
 
   /// `t` is called once, soon, and not in this call.
   virtual void post(task t) noexcept = 0;
+  /// Whether a task that could do several things is to do one, and to be posted again for the next: where a test searches orders.
+  [[nodiscard]] virtual bool wants_small_tasks() const noexcept { return false; }
 };
 
 /// An executor as what takes a callable for one: consumer_group::run_on, and the verbs of coroutines.
@@ -69,6 +71,7 @@ struct post_to {
   void operator()(std::coroutine_handle<> suspended) const noexcept {
     to.post([suspended] { suspended.resume(); });
   }
+  [[nodiscard]] bool wants_small_tasks() const noexcept { return to.wants_small_tasks(); }
 };
 
 class thread_executor final : public executor {

@@ -47,6 +47,8 @@ class step_executor final : public executor {
     waiting_.push_back(std::move(t));
   }
 
+  [[nodiscard]] bool wants_small_tasks() const noexcept override { return true; }
+
   /// Runs one task. False: there is none.
   bool step() {
     std::optional<task> next = take();

@@ -14,7 +14,8 @@
 //               readers nor other publishers, and keeps one segment from being used again. publish waits by its strategy
 //               while the slowest overrun::block reader leaves no room; no other reader makes it wait.
 // Errors      : full, closed or timeout, see core/outcome.hpp; the value is untouched then. No reader is no error. With many
-//               publishers there may be more than capacity(): one message for each, or what its publish_n is about to add.
+//               publishers there may be more than capacity(): one message for each, or what its publish_n is about to add;
+//               and with a publish_permit, what its owner adds.
 // Exceptions  : what T's copy or constructor throws, nothing is published then; std::bad_alloc, when a segment is needed
 //               and there is no storage, likewise. std::length_error for a capacity outside 1 .. 2^31,
 //               std::invalid_argument for an option out of its range, from the constructor; std::out_of_range and
@@ -122,6 +123,16 @@ template <class Topic>
 struct group_options;
 template <class Topic>
 class delayed_publisher;
+
+namespace detail {
+/// For publish_permit.hpp.
+struct topic_access {
+  template <class Topic>
+  static auto& log(Topic& t) noexcept {
+    return t.log_;
+  }
+};
+}  // namespace detail
 
 template <class T, producers Producers, clock Clock, class Sync>
 class topic {
@@ -231,7 +242,8 @@ class topic {
   }
 
   /// Ends the stream. Publishing is refused from now on, readers read what is left; everybody asleep is woken. Idempotent;
-  /// returns at once.
+  /// returns at once. Who has a publish_permit, as a transaction that is just being committed has, may still publish: the end
+  /// comes once the last of them has been given back.
   void close() noexcept { log_.close(); }
   [[nodiscard]] bool is_closed() const noexcept { return log_.is_closed(); }
 
@@ -308,6 +320,8 @@ class topic {
       return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Value>(value));
     });
   }
+
+  friend struct detail::topic_access;
 
   log log_;
   detail::companions<Sync> companions_;  // they read the log

@@ -112,7 +112,13 @@ class group_tasks final : public group_crew {
     leave_line(t);
     static_cast<void>(timers_.cancel_and_wait(t.timer));
     const std::int64_t watched = std::exchange(t.watched, state::never);
-    constexpr int batches = 8;
+    int batches = 8;
+    if constexpr (requires { post_.wants_small_tasks(); }) {
+      if (post_.wants_small_tasks()) {
+        t.worker.go_singly();
+        batches = 1;
+      }
+    }
     outcome o = outcome::ok;
     for (int i = 0; i < batches && o == outcome::ok; ++i) {
       o = t.stop_requested() ? outcome::cancelled : t.worker.step(t);

@@ -43,6 +43,8 @@ class group_worker {
       if (handle(batch, n, stop)) gather.after(2 * n);
     }
   }
+  /// A batch is one message from now on.
+  void go_singly() noexcept { limit_ = want_ = 1; }
   /// One batch: ok, or there is none: empty, closed.
   template <class Stop>
   outcome step(const Stop& stop) {
@@ -71,12 +73,11 @@ class group_worker {
   template <class Stop>
   bool handle(claimed* batch, std::size_t n, const Stop& stop) {
     const std::int64_t began = group_.now();
-    claimed done[most];
-    std::size_t acked = 0;
+    std::size_t acked = 0;  // these stand in front then
     std::size_t called = 0;
     while (called < n && !stop.stop_requested()) {
-      const claimed& c = batch[called++];
-      if (call(c)) done[acked++] = c;
+      const claimed c = batch[called++];
+      if (call(c)) batch[acked++] = c;
     }
     // why from behind: each goes in front of all others
     for (std::size_t i = n; i-- != called;)
@@ -85,11 +86,11 @@ class group_worker {
     if (group_observer* const o = group_.observer(); o != nullptr) {
       if (called != 0) o->handled(std::chrono::nanoseconds(took), called);
     }
-    group_.settle_done(done, acked);
+    group_.settle_done(batch, acked);
     const bool was_quick = took < quick;
     if (!was_quick) {
       want_ = 1;
-    } else if (n == want_ && want_ < most) {
+    } else if (n == want_ && want_ < limit_) {
       want_ *= 2;
     }
     return was_quick;
@@ -144,6 +145,7 @@ class group_worker {
   state& group_;
   Handler& handler_;
   std::size_t want_ = 1;  // at once
+  std::size_t limit_ = most;
   bool is_open_ = true;   // the handler has not settled what it was given
 };
 

@@ -21,6 +21,7 @@
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/topic/detail/readers.hpp"
+#include "millrace/topic/detail/segment_reserve.hpp"
 #include "millrace/topic/detail/segments.hpp"
 #include "millrace/topic/options.hpp"
 
@@ -28,16 +29,18 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// Derived has tail(), the offset behind the last message claimed, and clear(segment&): destroys what lies in it, or
-/// answers false, because a publisher is still at work there.
+/// Derived has tail(), the offset behind the last message claimed; clear(segment&): destroys what lies in it, or answers
+/// false, because a publisher is still at work there; and seal(): the stream ends, and everybody is told. Idempotent.
 template <class Derived, class Slot, clock Clock, class Sync>
 class log_core {
  public:
   template <class U>
   using atomic = typename Sync::template atomic<U>;
+  using sync_type = Sync;
   using table_type = segment_table<Sync, Slot>;
   using segment_type = typename table_type::segment_type;
   using record = reader_record<Sync>;
+  using reserve_type = segment_reserve<Sync, Slot>;
   using line = waiting_room<Sync>;
   using life = segment_life;
   using name = segment_name;
@@ -65,6 +68,7 @@ class log_core {
   [[nodiscard]] clock_ref<Clock> clock() const noexcept { return clock_; }
   [[nodiscard]] wait_strategy wait_of_publishers() const noexcept { return wait_; }
   [[nodiscard]] reader_list<Sync>& readers() noexcept { return readers_; }
+  [[nodiscard]] reserve_type reserve() noexcept { return reserve_type(table_); }
   [[nodiscard]] const void* identity() const noexcept { return static_cast<const void*>(this); }
   [[nodiscard]] segment_type& at(std::uint64_t index) const noexcept { return table_.at(index); }
   [[nodiscard]] bool is_closed() const noexcept {
@@ -138,6 +142,36 @@ class log_core {
     }
   }
 
+  // --- ending ---
+
+  /// No publish is accepted from now on but by who has a permit; the last one of those ends the stream.
+  void close() noexcept {
+    // (3) release; pairs with who is told: what was written before is visible to it. acquire; pairs with (4)
+    const std::uint32_t were = flags_.fetch_or(closing, std::memory_order_acq_rel);
+    if (were < one_permit) {
+      self().seal();
+    } else {
+      tell_all();  // publishers that wait for room
+    }
+  }
+  /// While there is one, the stream does not end. False: closed.
+  [[nodiscard]] bool take_permit() noexcept {
+    for (;;) {
+      std::uint32_t now = flags_.load(std::memory_order_acquire);  // pairs with (3)
+      if ((now & closing) != 0) return false;
+      // Relaxed: who ends the stream sees the count, as it is in the same word, and what is done before it is back, by (4).
+      if (flags_.compare_exchange_weak(now, now + one_permit, std::memory_order_relaxed,
+                                       std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+  }
+  void return_permit() noexcept {
+    // (4) release; pairs with who ends the stream: what was published before is before the end. acquire; pairs with (3)
+    const std::uint32_t were = flags_.fetch_sub(one_permit, std::memory_order_acq_rel);
+    if ((were & closing) != 0 && were < 2 * one_permit) self().seal();
+  }
+
   // --- telling ---
 
   // why light fences: who goes to sleep in one of these lines issues a heavy one
@@ -172,6 +206,9 @@ class log_core {
     closing = 1,  // no publish will be accepted
     sealed = 2,   // and none is under way that does not know
     full = 4,     // look first
+    refusing = closing | sealed | full,
+    // And above these, how many have a permit, see publish_permit.hpp.
+    one_permit = 8,
   };
 
   [[nodiscard]] Derived& self() noexcept { return static_cast<Derived&>(*this); }

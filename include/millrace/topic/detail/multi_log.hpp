@@ -40,6 +40,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   using name = segment_name;
 
  public:
+  using typename core::reserve_type;
   using typename core::segment_type;
   static constexpr bool many = true;
 
@@ -128,7 +129,21 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     return outcome::ok;
   }
 
-  void close() noexcept {
+  /// By who has a permit: whatever room there is, and though it may have been closed.
+  void offer_anyway(T&& value, reserve_type& reserve) noexcept {
+    place p;
+    for (;;) {
+      static_cast<void>(
+          claim(p, std::uint64_t{1}, &reserve));  // ok: the stream does not end, and storage is there
+      construct(p, std::move(value));
+      if (publish(p)) [[likely]]
+        return;
+      take_back(p, value);
+    }
+  }
+  [[nodiscard]] bool has_room() const noexcept { return tail() < this->limit_of_readers(); }
+
+  void seal() noexcept {
     // (1) release; pairs with who is told: what was written before is visible to it. With the claims, so a message is either
     // before the end or refused.
     for (;;) {
@@ -151,7 +166,6 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         }
       }
     }
-    this->flags_.fetch_or(core::closing, std::memory_order_release);
     this->tell_all();
   }
 
@@ -267,7 +281,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
 
   /// ok, full or closed.
   MILLRACE_INLINE outcome look() {
-    if (this->flags_.load(std::memory_order_relaxed) == 0) [[likely]]
+    if ((this->flags_.load(std::memory_order_relaxed) & core::refusing) == 0) [[likely]]
       return outcome::ok;
     return look_closely();
   }
@@ -277,17 +291,20 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     const head h = newest();
     if (end_of(h) >= limit) return outcome::full;
     if (h.claims.taken() >= this->size_) {
-      if (const outcome o = advance(h.segment, this->at(h.segment.index())); o != outcome::ok) return o;
+      if (const outcome o = advance(h.segment, this->at(h.segment.index()), nullptr); o != outcome::ok)
+        return o;
     }
     this->flags_.fetch_and(~std::uint32_t{core::full}, std::memory_order_relaxed);
     return outcome::ok;
   }
 
-  /// `n` slots in a row, or as many less as there are left in the segment.
+  /// `n` slots in a row, or as many less as there are left in the segment. With a reserve it does not look for room.
   template <class Count = std::uint64_t>
-  MILLRACE_INLINE outcome claim(place& p, Count&& n = 1) {
+  MILLRACE_INLINE outcome claim(place& p, Count&& n = 1, reserve_type* reserve = nullptr) {
     for (;;) {
-      if (const outcome o = look(); o != outcome::ok) return o;
+      if (reserve == nullptr) {
+        if (const outcome o = look(); o != outcome::ok) return o;
+      }
       const name w{current_.load(std::memory_order_acquire)};
       segment_type& s = this->at(w.index());
       // why before the claim: so it is not later than the next segment's, by which a seek goes
@@ -298,7 +315,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         return outcome::closed;
       const std::uint64_t i = c.taken();
       if (i >= this->size_) [[unlikely]] {
-        if (const outcome o = advance(w, s); o != outcome::ok) return o;
+        if (const outcome o = advance(w, s, reserve); o != outcome::ok) return o;
         continue;
       }
       p = {&s, &s.cells()[i], s.lives(std::memory_order_relaxed).number(), stamp};
@@ -322,7 +339,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
 
   /// The segment `s`, which was `w`, is exhausted: goes on to the next one, which it makes if need be.
-  MILLRACE_NOINLINE outcome advance(name w, segment_type& s) {
+  MILLRACE_NOINLINE outcome advance(name w, segment_type& s, reserve_type* reserve) {
     std::uint64_t next = s.next.load(std::memory_order_acquire);  // (8)
     if (next == name::of(w.number(), name::none).word) {
       this->trim();
@@ -331,7 +348,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       {
         // Until there is storage again, look before claiming.
         on_exception note([&] { this->flags_.fetch_or(core::full, std::memory_order_relaxed); });
-        fresh = &this->table_.take(number);
+        fresh = reserve == nullptr ? &this->table_.take(number) : &reserve->take(number);
         note.dismiss();
       }
       this->open(*fresh, number, s.opened.load(std::memory_order_relaxed));
@@ -345,7 +362,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         next = name::of(number, fresh->index).word;
         refresh_limit();
       } else {
-        this->table_.give_back(*fresh, number);
+        reserve == nullptr ? this->table_.give_back(*fresh, number) : reserve->put_back(*fresh, number);
         return outcome::ok;  // somebody else was faster; look again
       }
     }

@@ -140,30 +140,18 @@ class segment_table {
   /// One that nobody has, for the caller alone, and with slots: the one that has been free for longest, because its
   /// lines are the coldest in the readers' caches. Throws std::bad_alloc; nothing is lost then.
   [[nodiscard]] segment_type& take(std::uint64_t number) {
-    for (;;) {
-      segment_type* best = nullptr;
-      life was{};
-      find_if([&](segment_type& s) {
-        const life l = s.lives(std::memory_order_relaxed);
-        const bool better = best == nullptr || (l.phase() == life::free) > (was.phase() == life::free) ||
-                            (l.phase() == was.phase() && l.number() < was.number());
-        if ((l.phase() == life::free || l.phase() == life::bare) && better) {
-          best = &s;
-          was = l;
-        }
-        return false;
-      });
-      if (best == nullptr) {
-        grow();
-        continue;
-      }
-      // (3) acquire; pairs with (4): what lay in it is gone
-      if (best->life.compare_exchange_strong(was.word, life::of(number, life::preparing).word,
-                                             std::memory_order_acquire, std::memory_order_relaxed)) {
-        if (best->cells() == nullptr) furnish(*best, was.number());
-        return *best;
-      }
-    }
+    return take_as([=](life) { return life::of(number, life::preparing); });
+  }
+  /// Likewise, to be kept in hand, under its last number, until prepare() makes of it what take() gives out.
+  [[nodiscard]] segment_type& take_aside() {
+    return take_as([](life was) { return life::of(was.number(), life::dropping); });
+  }
+  // why relaxed is enough: nobody else has it
+  static void prepare(segment_type& s, std::uint64_t number) noexcept {
+    s.life.store(life::of(number, life::preparing).word, std::memory_order_relaxed);
+  }
+  static void put_aside(segment_type& s, std::uint64_t number) noexcept {
+    s.life.store(life::of(number, life::dropping).word, std::memory_order_relaxed);
   }
   /// The caller has it alone.
   void give_back(segment_type& s, std::uint64_t number, typename life::phases as = life::free) noexcept {
@@ -206,6 +194,33 @@ class segment_table {
   using stamp_allocator = typename allocator_of<Sync, std::int64_t>::type;
   using block_allocator = typename allocator_of<Sync, segment_type>::type;
 
+  template <class Made>
+  [[nodiscard]] segment_type& take_as(Made made) {
+    for (;;) {
+      segment_type* best = nullptr;
+      life was{};
+      find_if([&](segment_type& s) {
+        const life l = s.lives(std::memory_order_relaxed);
+        const bool better = best == nullptr || (l.phase() == life::free) > (was.phase() == life::free) ||
+                            (l.phase() == was.phase() && l.number() < was.number());
+        if ((l.phase() == life::free || l.phase() == life::bare) && better) {
+          best = &s;
+          was = l;
+        }
+        return false;
+      });
+      if (best == nullptr) {
+        grow();
+        continue;
+      }
+      // (3) acquire; pairs with (4): what lay in it is gone
+      if (best->life.compare_exchange_strong(was.word, made(was).word, std::memory_order_acquire,
+                                             std::memory_order_relaxed)) {
+        if (best->cells() == nullptr) furnish(*best, was.number());
+        return *best;
+      }
+    }
+  }
   void furnish(segment_type& s, std::uint64_t was) {
     struct undo {
       segment_type* s;

@@ -34,6 +34,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   using name = segment_name;
 
  public:
+  using typename core::reserve_type;
   using typename core::segment_type;
   static constexpr bool many = false;
 
@@ -100,9 +101,19 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     return outcome::ok;
   }
 
-  void close() noexcept {
-    // (3) A publisher has claimed before this, and then the claim is seen, or sees this, and takes it back.
-    this->flags_.fetch_or(core::closing, std::memory_order_release);
+  /// By who has a permit: whatever room there is, and though it may have been closed.
+  void offer_anyway(T&& value, reserve_type& reserve) noexcept {
+    const std::uint64_t at = tail_.load(std::memory_order_relaxed);
+    if (at == this->first_of(last_->lives(std::memory_order_relaxed).number() + 1)) open_next(at, &reserve);
+    claimed_.store(at + 1, std::memory_order_relaxed);  // told by (1), and by the end of the permit
+    put(at, std::move(value));
+    tail_.store(at + 1, std::memory_order_release);  // (1)
+    this->tell_published();
+  }
+  [[nodiscard]] bool has_room() const noexcept { return tail() < this->limit_of_readers(); }
+
+  void seal() noexcept {
+    // A publisher has claimed before the closing flag was there, and then the claim is seen, or sees it, and takes it back.
     Sync::heavy_fence();
     this->flags_.fetch_or(core::sealed, std::memory_order_release);  // (4) pairs with (5)
     this->tell_all();
@@ -162,16 +173,16 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
     const std::uint64_t limit = this->limit_of_readers();
     if (at >= limit) return outcome::full;
     if (at == end) {
-      open_next(at);
+      open_next(at, nullptr);
       end += this->size_;
     }
     this->limit_.store(limit < end ? limit : end, std::memory_order_relaxed);
     return outcome::ok;
   }
-  void open_next(std::uint64_t at) {
+  void open_next(std::uint64_t at, reserve_type* reserve) {
     this->trim();
     const std::uint64_t number = this->number_of(at);
-    segment_type& s = this->table_.take(number);
+    segment_type& s = reserve == nullptr ? this->table_.take(number) : reserve->take(number);
     this->open(s, number, last_->opened.load(std::memory_order_relaxed));
     s.life.store(life::of(number, life::live).word, std::memory_order_release);
     last_->next.store(name::of(number, s.index).word, std::memory_order_release);
