@@ -157,7 +157,7 @@ TEST_CASE("a name that is taken by another kind of instrument is told of, and no
   REQUIRE(registry.add_gauge(names::process_duration).ok());
   REQUIRE(registry.add_gauge(names::timer_lateness).ok());
   millrace::handler_times times(registry, "t", "g");
-  CHECK(times.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(times.status().code() == absl::StatusCode::kAlreadyExists);
   times.handled(1ms, 1);
   times.failed({}, 0, millrace::decision::retry());
   CHECK_FALSE(millrace::record_lateness(registry).ok());

@@ -208,7 +208,8 @@ class trial {
             static_cast<void>(group_.drain());
             if (group_.stats().in_flight != 0) wrong("drained, and something is in flight");
             group_.resume();
-          } else if (plan_.rule == ordering::none) {
+          } else if (plan_.rule == ordering::none && random() % 16 == 0) {
+            // why seldom: what comes back here does not time out
             drained_ = true;
             static_cast<void>(group_.drain(std::chrono::steady_clock::now() + 100us));
             group_.resume();
