@@ -64,8 +64,7 @@ template <clock Clock>
 }
 template <clock Clock>
 [[nodiscard]] sample_source export_metrics(const basic_pipeline<Clock>& from, metric_registry& registry) {
-  return registry.add_source(
-      [&from](sample_sink& to) { give_samples(to, from.name(), from.stats()); });
+  return registry.add_source([&from](sample_sink& to) { give_samples(to, from.name(), from.stats()); });
 }
 
 // --- times, taken as they pass ---

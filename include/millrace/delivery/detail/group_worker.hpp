@@ -146,7 +146,7 @@ class group_worker {
   Handler& handler_;
   std::size_t want_ = 1;  // at once
   std::size_t limit_ = most;
-  bool is_open_ = true;   // the handler has not settled what it was given
+  bool is_open_ = true;  // the handler has not settled what it was given
 };
 
 }  // namespace detail
