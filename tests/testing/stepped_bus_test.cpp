@@ -344,11 +344,11 @@ TEST_CASE("seeds reach every order of a small scenario") {
 
   // likewise when all is published before: a step is one message
   for (const auto& [messages, orders] : std::vector<std::pair<int, std::size_t>>{{1, 2}, {2, 6}, {3, 20}}) {
-    const auto found = all_histories([messages = messages](stepped_bus& t, std::string& history) {
+    const auto found = all_histories([n = messages](stepped_bus& t, std::string& history) {
       for (const char who : {'a', 'b'}) {
         REQUIRE(t->subscribe<int>("n", std::string(1, who), [&history, who](int) { history += who; }).ok());
       }
-      for (int i = 0; i < messages; ++i) REQUIRE(t->topic<int>("n").value()->publish(i) == outcome::ok);
+      for (int i = 0; i < n; ++i) REQUIRE(t->topic<int>("n").value()->publish(i) == outcome::ok);
     });
     CHECK(found.size() == orders);
   }
