@@ -246,6 +246,22 @@ struct shrinking : world<single> {
   static constexpr int enough = 6;
 };
 
+/// Who finds a publisher at work in a segment backs out of it; another one then puts it away and gives its storage back.
+struct backing_out : world<multi> {
+  static constexpr int threads = 3;
+  std::optional<reader> in{subscribe(overrun::drop_newest)};
+  backing_out() : world<multi>({.capacity = 2, .keep = 0}) { publish(4); }
+  void publish(int n) {
+    for (int k = 0; k < n; ++k) check(try_publish(1) == outcome::ok, "nobody is in the way");
+  }
+  void thread(int i) {
+    if (i == 0) publish(1);
+    if (i == 1) publish(6);
+    if (i == 2) in.reset();
+  }
+  void finish() {}
+};
+
 /// Joins, reads one message, and stays there: nobody uses its segment again.
 template <producers P, overrun Rule = overrun::block>
 struct staying : world<P> {
@@ -969,6 +985,7 @@ int main(int argc, char** argv) {
           world<joining_the_end<single>>("joining the end", {.preemptions = 1, .stale_reads = 1}),
           world<joining_the_end<multi>>("joining the end, multi", {.preemptions = 1, .stale_reads = 1}),
           world<aging>("aging", {.preemptions = 2, .stale_reads = 1}),
+          world<backing_out>("backing out", {.preemptions = 1, .stale_reads = 0}),
           world<shrinking>("shrinking", {.preemptions = 1, .stale_reads = 0}),
           world<staying<single>>("staying", {.preemptions = 2, .stale_reads = 1}),
           world<staying<single, overrun::drop_oldest>>("staying, lossy",

@@ -305,15 +305,16 @@ class log_core {
       if (s.holds.load(std::memory_order_relaxed) != 0 || stood_on(l.number())) return false;
       // (2) acquire; pairs with the end of a hold: who was late has taken its message out, who kept one has read it
       if (s.holds.load(std::memory_order_acquire) != 0) return false;
-      // Relaxed: the tail, which has been looked at, tells of who opened it.
+      // (5) acquire; pairs with (6). The tail, which has been looked at, tells of who opened it.
       if (!s.life.compare_exchange_strong(l.word, life::of(l.number(), life::dropping).word,
-                                          std::memory_order_relaxed, std::memory_order_relaxed)) {
+                                          std::memory_order_acquire, std::memory_order_relaxed)) {
         return false;
       }
       if (self().clear(s)) {
         table_.give_back(s, l.number());
       } else {
-        s.life.store(l.word, std::memory_order_relaxed);  // nothing was done to it
+        // (6) release: it has been looked at, and its storage may be given back by who has it next
+        s.life.store(l.word, std::memory_order_release);
       }
       return false;
     });
