@@ -300,7 +300,7 @@ TEST_CASE("a drain ends at its deadline, by the bus's clock, and when the bus is
 
   absl::Status ended;
   std::thread drains([&] { ended = b.drain(clock.now() + 5s); });
-  clock.await_waiters(2);  // its own, and the timers
+  clock.await_waiters(2);  // who drains, and the timers
   clock.advance(5s);
   drains.join();
   CHECK(ended.code() == code::kDeadlineExceeded);

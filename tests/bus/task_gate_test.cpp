@@ -97,24 +97,6 @@ TEST_CASE("whatever the seed, a ticket runs its own task") {
   CHECK(differ);
 }
 
-TEST_CASE("who waits is told of each task, and by wake()") {
-  const support::watchdog guard("task_gate, ran");
-  thread_executor workers(1);
-  const auto gate = std::make_shared<task_gate>();
-  gate->open(workers);
-  const auto await = [&](auto then) {
-    task_gate::events::waiter me;
-    gate->ran().prepare_wait(me);
-    then();
-    gate->ran().wait(me);
-  };
-  bool ran = false;
-  await([&] { gate->post([&] { ran = true; }); });
-  CHECK(ran);
-  await([&] { gate->wake(); });
-  gate->close();
-}
-
 TEST_CASE(
     "threads post while it is opened and closed: each task runs once, and the executor is left alone "
     "afterwards") {

@@ -393,6 +393,59 @@ TEST_CASE("pause, pause_until, resume, drain") {
   CHECK_FALSE(take_all(g).empty());
 }
 
+TEST_CASE("waiting until everything is settled") {
+  const watchdog guard("wait_until_settled");
+  manual_clock clock;
+  topic<int> t(64, clock);
+  auto g = t.group("g", {.retry = millrace::retry_policy::fixed(1s, 2)});
+  const auto now = [&] { return g.wait_until_settled(clock.now()); };
+  CHECK(now() == outcome::ok);
+  publish(t, {1});
+  CHECK(now() == outcome::timeout);
+  auto d = g.try_receive();
+  CHECK(now() == outcome::timeout);
+  d.nack();
+  CHECK(now() == outcome::timeout);
+  clock.advance(1s);
+  d = g.try_receive();
+
+  std::latch waits(1);
+  outcome ended = outcome::empty;
+  std::stop_source stop;
+  std::thread waiter([&] {
+    waits.count_down();
+    ended = g.wait_until_settled(manual_clock::time_point::max(), stop.get_token());
+  });
+  waits.wait();
+  SECTION("by an ack") {
+    d.ack();
+    waiter.join();
+    CHECK(ended == outcome::ok);
+    CHECK(now() == outcome::ok);
+  }
+  SECTION("what is parked counts") {
+    d.nack();
+    waiter.join();
+    CHECK(ended == outcome::ok);
+    CHECK(g.stats().parked == 1);
+  }
+  SECTION("by a seek over it") {
+    g.seek(millrace::latest);
+    waiter.join();
+    CHECK(ended == outcome::ok);
+  }
+  SECTION("a stop is requested") {
+    stop.request_stop();
+    waiter.join();
+    CHECK(ended == outcome::cancelled);
+  }
+  SECTION("the group is removed") {
+    g.remove();
+    waiter.join();
+    CHECK(ended == outcome::closed);
+  }
+}
+
 TEST_CASE("seeking begins anew") {
   manual_clock clock;
   topic<int> t(64, clock, {.stamp = millrace::stamps::each_message});

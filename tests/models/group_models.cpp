@@ -297,6 +297,45 @@ struct draining : world<producers::single> {
   void finish() {}
 };
 
+/// Somebody waits until all is settled: what a consumer acks, and what it only looks at, as it is not for it.
+template <int Filtered>
+struct settling : world<producers::single> {
+  static constexpr int threads = 2;
+  settling() : world<producers::single>({.filter = [](const in_place& v) { return v.value.get() >= Filtered; }}) {
+    check(publish(0) && publish(1), "there is room");
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(g.wait_until_settled((explore::clock::time_point::max)()) == outcome::ok, "it has no other end");
+      check(g.stats().backlog == 0 && g.stats().in_flight == 0, "nothing is left");
+    } else {
+      while (auto d = g.try_receive()) check(d.ack(), "it is in time");
+    }
+  }
+  void finish() {}
+};
+
+/// Likewise, but the one who looks at it is a consumer whose time is up, and who sees whether there is something for another one
+/// that sleeps.
+struct settling_by_who_leaves : world<producers::single> {
+  static constexpr int threads = 3;
+  settling_by_who_leaves()
+      : world<producers::single>({.filter = [](const in_place& v) { return v.value.get() == 0; }}) {}
+  void thread(int i) {
+    if (i == 0) {
+      check(publish(1) && publish(1), "there is room");
+      check(g.wait_until_settled((explore::clock::time_point::max)()) == outcome::ok, "it has no other end");
+      check(g.stats().backlog == 0, "nothing is left");
+      t.close();
+    } else {
+      delivery d;
+      const outcome o = i == 1 ? g.receive(d) : g.receive_for(d, std::chrono::nanoseconds(1));
+      check(o == outcome::closed || (o == outcome::timeout && i == 2), "nothing is for them");
+    }
+  }
+  void finish() {}
+};
+
 /// For run_on where nothing is to be done at a certain time.
 struct no_timers {
   struct timer {};
@@ -373,6 +412,9 @@ int main(int argc, char** argv) {
           world<stopped<multi>>("stopped, two publishers", {.preemptions = 2, .stale_reads = 0}),
           world<sought>("sought", {.preemptions = 2, .stale_reads = 1}),
           world<draining>("draining", {.preemptions = 2, .stale_reads = 0}),
+          world<settling<1>>("settling", {.preemptions = 2, .stale_reads = 1}),
+          world<settling<2>>("settling what is not wanted", {.preemptions = 2, .stale_reads = 1}),
+          world<settling_by_who_leaves>("settling by who leaves", {.preemptions = 2, .stale_reads = 0}),
       },
       {"delivery/", "topic/log_access.hpp"});
 }

@@ -10,8 +10,7 @@
 //               the executor, since they wait for these.
 // Order       : of a topic's messages as consumer_group says; none between topics.
 // Progress    : publishing is the topic's own affair, and compares no names. The rest takes a mutex, but not to call a handler or what
-//               the options name. Nothing polls, but for drain, which looks every 10 ms at a group with messages in flight: a delivery
-//               that its handler has kept may be settled anywhere.
+//               the options name. Nothing polls.
 // Errors      : a status names the argument, and its range or what it clashes with. InvalidArgument: out of range, or a topic of another
 //               type; AlreadyExists: other options than the topic has, or a second handler for a group; FailedPrecondition: not running,
 //               any more or yet; DeadlineExceeded from drain.
@@ -43,6 +42,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -59,6 +59,7 @@
 #include "millrace/bus/subject.hpp"
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/outcome.hpp"
 #include "millrace/delivery/dead_letters.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/time/timer_service.hpp"
@@ -171,6 +172,7 @@ class basic_bus {
   /// It does not do the work: where a test runs the executor and the timers itself, it does so first, and then gives clock.now().
   [[nodiscard]] absl::Status drain(time_point deadline) {
     for (;;) {
+      if (registry_.state() != bus_state::running) return not_running();
       const std::uint64_t published = registry_.published();
       for (const auto& g : registry_.groups_now()) {
         if (absl::Status s = await_settled(*g, deadline); !s.ok()) return s;
@@ -188,7 +190,7 @@ class basic_bus {
   void stop() {
     const std::lock_guard lock(life_);
     if (!registry_.stop()) return;
-    gate_->wake();
+    ending_.request_stop();
     // why in this order: a handler may wait for room in a topic; and a task that finds its group paused does nothing, so that it can
     // be run here, when the host's executor has not come to it
     for (const auto& t : registry_.topics()) t->close();
@@ -255,31 +257,18 @@ class basic_bus {
     return static_cast<millrace::dead_letters<T, Clock>*>((*found)->letters());
   }
 
-  absl::Status await_settled(const detail::group_on_bus& g, time_point deadline) {
-    typename detail::task_gate::events::waiter me;
-    for (;;) {
-      gate_->ran().prepare_wait(me);
-      const group_stats s = g.stats();
-      const bool is_running = registry_.state() == bus_state::running;
-      const time_point now = clock_.now();
-      if (unsettled(s) == 0 || !is_running || now >= deadline) {
-        gate_->ran().cancel_wait(me);
-        if (unsettled(s) == 0) return absl::OkStatus();
-        return is_running
-                   ? registry_.settled_or(absl::StatusCode::kDeadlineExceeded, "the deadline has passed")
-                   : registry_.settled_or(absl::StatusCode::kFailedPrecondition, "it does not run");
-      }
-      time_point until = deadline;
-      if (s.in_flight != 0) {
-        until = detail::saturating_deadline(now, std::chrono::milliseconds(10));
-        if (deadline < until) until = deadline;
-      }
-      if (until == (time_point::max)()) {
-        gate_->ran().wait(me);
-      } else {
-        static_cast<void>(gate_->ran().wait_until(me, until, clock_));
-      }
-    }
+  [[nodiscard]] absl::Status await_settled(detail::group_on_bus& g, time_point deadline) const {
+    using std::chrono::nanoseconds;
+    const nanoseconds at = deadline == (time_point::max)()
+                               ? (nanoseconds::max)()
+                               : std::chrono::duration_cast<nanoseconds>(deadline.time_since_epoch());
+    const outcome o = g.wait_until_settled(at, ending_.get_token());
+    if (o == outcome::ok) return absl::OkStatus();
+    if (o == outcome::cancelled) return not_running();
+    return registry_.settled_or(absl::StatusCode::kDeadlineExceeded, "the deadline has passed");
+  }
+  [[nodiscard]] absl::Status not_running() const {
+    return registry_.settled_or(absl::StatusCode::kFailedPrecondition, "it does not run");
   }
 
   MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
@@ -288,6 +277,7 @@ class basic_bus {
   const std::shared_ptr<detail::task_gate> gate_ = std::make_shared<detail::task_gate>();
   std::unique_ptr<thread_executor> workers_;
   detail::bus_registry registry_;  // goes first
+  std::stop_source ending_;        // for who drains
   std::mutex life_;                // who starts or stops it
 };
 

@@ -282,6 +282,15 @@ class consumer_group {
   std::size_t drain(time_point deadline) { return state_->drain(ticks(deadline)); }
   std::size_t drain() { return state_->drain(state::never); }
 
+  /// Until everything that has been published is settled, or parked: ok, timeout, closed (the group has been removed), or
+  /// cancelled. It does not do the work, nor watch the clock for who does. While others go on publishing there may be no such
+  /// moment. Not in a handler.
+  [[nodiscard]] outcome wait_until_settled(time_point deadline, const std::stop_token& stop = {}) {
+    const auto wake = [s = state_]() noexcept { s->wake_who_waits_for_quiet(); };
+    typename detail::stop_callback_of<std::stop_token, decltype(wake)>::type on_stop(stop, wake);
+    return state_->wait_until_settled(ticks(deadline), stop);
+  }
+
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
   /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet.
   void seek(earliest_t where) { seek_to(where); }

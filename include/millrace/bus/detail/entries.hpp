@@ -4,10 +4,12 @@
 #include <absl/status/statusor.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "millrace/bus/detail/type_tag.hpp"
 #include "millrace/bus/options.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/outcome.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -91,6 +94,9 @@ class group_on_bus {
   [[nodiscard]] virtual group_stats stats() const = 0;
   [[nodiscard]] virtual std::size_t workers() const = 0;
   virtual void pause() = 0;
+  /// As consumer_group's; `deadline` since the epoch of the topic's clock, or nanoseconds::max().
+  [[nodiscard]] virtual outcome wait_until_settled(std::chrono::nanoseconds deadline,
+                                                   const std::stop_token& stop) = 0;
   /// Once, and not after stop().
   void start() {
     const std::lock_guard lock(mutex_);

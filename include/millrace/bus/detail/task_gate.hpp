@@ -9,7 +9,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +18,6 @@
 #include <vector>
 
 #include "millrace/core/config.hpp"
-#include "millrace/core/event_count.hpp"
-#include "millrace/core/sync.hpp"
 #include "millrace/flow/executor.hpp"
 
 namespace millrace {
@@ -29,13 +26,11 @@ namespace detail {
 
 class task_gate final : public executor, public std::enable_shared_from_this<task_gate> {
  public:
-  using events = basic_event_count<std_sync>;
-
   void post(task t) noexcept override {
     std::unique_lock lock(mutex_);
     if (state_ == state::closed) {
       lock.unlock();
-      return run(t);
+      return t();
     }
     const ticket given = keep(std::move(t));
     if (state_ == state::made) return;
@@ -74,14 +69,8 @@ class task_gate final : public executor, public std::enable_shared_from_this<tas
     std::sort(waiting.begin(), waiting.end(),
               [](const place& a, const place& b) { return a.number < b.number; });
     for (place& p : waiting) {
-      if (p.number != 0) run(p.held);
+      if (p.number != 0) p.held();
     }
-  }
-  /// Notified after each task, and by wake().
-  [[nodiscard]] events& ran() noexcept { return ran_; }
-  void wake() noexcept {
-    runs_.fetch_add(1, std::memory_order_relaxed);  // a notification wants a read-modify-write before it
-    ran_.notify_all();
   }
 
  private:
@@ -118,16 +107,12 @@ class task_gate final : public executor, public std::enable_shared_from_this<tas
   }
   void hand_on(ticket given) noexcept {
     to_->post([me = shared_from_this(), given] {
-      if (task t = me->take(given)) me->run(t);
+      if (task t = me->take(given)) t();
     });
   }
   void done_posting() noexcept {
     const std::lock_guard lock(mutex_);
     if (--posting_ == 0) nobody_posts_.notify_all();
-  }
-  void run(task& t) noexcept {
-    t();
-    wake();
   }
 
   mutable std::mutex mutex_;
@@ -138,8 +123,6 @@ class task_gate final : public executor, public std::enable_shared_from_this<tas
   std::size_t posting_ = 0;    // / how many are giving something to to_
   std::condition_variable nobody_posts_;
   executor* to_ = nullptr;  // before state_ is open
-  std::atomic<std::uint64_t> runs_{0};
-  events ran_;
 };
 
 }  // namespace detail

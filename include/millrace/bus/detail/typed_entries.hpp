@@ -4,9 +4,11 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -18,6 +20,7 @@
 #include "millrace/bus/options.hpp"
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/outcome.hpp"
 #include "millrace/delivery/consumer_group.hpp"
 #include "millrace/delivery/dead_letters.hpp"
 #include "millrace/delivery/delivery.hpp"
@@ -140,6 +143,14 @@ class typed_group final : public group_on_bus {
   [[nodiscard]] group_stats stats() const override { return group_.stats(); }
   [[nodiscard]] std::size_t workers() const override { return workers_; }
   void pause() override { group_.pause(); }
+  [[nodiscard]] outcome wait_until_settled(std::chrono::nanoseconds deadline,
+                                           const std::stop_token& stop) override {
+    using time_point = typename Clock::time_point;
+    const time_point at = deadline == (std::chrono::nanoseconds::max)()
+                              ? (time_point::max)()
+                              : time_point(std::chrono::ceil<typename Clock::duration>(deadline));
+    return group_.wait_until_settled(at, stop);
+  }
 
  private:
   void run() override { group_.run_on(post_to{*means_.gate}, means_.timers, workers_, handler_); }

@@ -131,6 +131,9 @@ class group_ledger {
   /// No message will come any more.
   [[nodiscard]] bool has_ended() const noexcept { return removed_ || (log_ended_ && live_ == 0); }
   [[nodiscard]] bool is_quiet() const noexcept { return in_flight() == 0; }
+  /// Everything that has been published is settled, or parked.
+  [[nodiscard]] bool is_settled() const noexcept { return removed_ || (live_ == 0 && at_.backlog() == 0); }
+  [[nodiscard]] bool is_removed() const noexcept { return removed_; }
 
   /// False: it is too late.
   bool settle(group_entry& given, std::uint32_t generation, verdict what, std::int64_t delay,

@@ -84,9 +84,7 @@ class group_state final : public companion, public group_desk {
 
   /// ok, empty or closed.
   outcome try_claim(claimed* out, std::size_t want, std::size_t& n, bool leased) {
-    const std::int64_t now = this->now();
-    const guard locked(*this);
-    return ledger_.claim(out, want, n, leased, now);
+    return claim_and(out, want, n, leased, [](outcome) {});
   }
   /// ok, closed, timeout, or cancelled.
   template <class Stop>
@@ -151,11 +149,9 @@ class group_state final : public companion, public group_desk {
     ledger_.published().enter(listener_);
   }
   outcome claim_or_watch(claimed* out, std::size_t want, std::size_t& n, bool leased, std::int64_t& watched) {
-    const std::int64_t now = this->now();
-    const guard locked(*this);
-    const outcome o = ledger_.claim(out, want, n, leased, now);
-    if (o == outcome::empty) watched = ledger_.watch();
-    return o;
+    return claim_and(out, want, n, leased, [&](outcome o) {
+      if (o == outcome::empty) watched = ledger_.watch();
+    });
   }
   /// By who has slept, or was about to, and does not any more.
   void pass_on(std::int64_t watched) {
@@ -164,12 +160,15 @@ class group_state final : public companion, public group_desk {
     if (!alone) listen();
     const std::int64_t now = this->now();
     bool more = false;
+    bool quiet = false;
     {
       const guard locked(*this);
       ledger_.unwatch(watched);
       more = !alone && ledger_.has_more(now);
+      quiet = !more && somebody_waits_for_quiet();
     }
     if (more) bell_.events.notify_one();
+    if (quiet) quiet_.events.notify_all();
   }
   void unwatch(std::int64_t watched) noexcept {
     if (watched != never) look([&](ledger& l) { l.unwatch(watched); });
@@ -215,6 +214,30 @@ class group_state final : public companion, public group_desk {
 
   // --- the rest ---
 
+  /// ok: everything is settled; closed: the group has been removed; timeout, or cancelled.
+  template <class Stop>
+  outcome wait_until_settled(std::int64_t deadline, const Stop& stop) {
+    typename events::waiter me;
+    for (;;) {
+      quiet_.events.prepare_wait(me);
+      outcome o = look([](const ledger& l) {
+        if (l.is_removed()) return outcome::closed;
+        return l.is_settled() ? outcome::ok : outcome::empty;
+      });
+      if (o == outcome::empty && stop.stop_requested()) o = outcome::cancelled;
+      if (o == outcome::empty && deadline != never && now() >= deadline) o = outcome::timeout;
+      if (o != outcome::empty) {
+        quiet_.events.cancel_wait(me);
+        return o;
+      }
+      if (deadline == never) {
+        quiet_.events.wait(me);
+      } else {
+        static_cast<void>(quiet_.events.template wait_until<clock_type>(me, time_at(deadline), clock_));
+      }
+    }
+  }
+  void wake_who_waits_for_quiet() noexcept { quiet_.events.notify_each(); }
   /// Nothing is delivered any more; waits until nothing is in flight, or for the deadline, and then takes back what is. How many
   /// that were.
   std::size_t drain(std::int64_t deadline) {
@@ -260,6 +283,22 @@ class group_state final : public companion, public group_desk {
     guard& operator=(const guard&) = delete;
     ~guard() { g.mutex_.unlock(); }
   };
+  /// And then(outcome), with the mutex held.
+  template <class F>
+  outcome claim_and(claimed* out, std::size_t want, std::size_t& n, bool leased, F then) {
+    const std::int64_t now = this->now();
+    outcome o = outcome::empty;
+    bool quiet = false;
+    {
+      const guard locked(*this);
+      o = ledger_.claim(out, want, n, leased, now);
+      then(o);
+      // what was left may have been nothing that is delivered
+      quiet = n == 0 && somebody_waits_for_quiet();
+    }
+    if (quiet) quiet_.events.notify_all();
+    return o;
+  }
   struct wakes {
     bool one = false;
     bool all = false;
@@ -273,8 +312,11 @@ class group_state final : public companion, public group_desk {
       w.all = ledger_.has_ended();
       w.one = ledger_.is_news();
     }
-    w.quiet = quiet_.events.waiters_approx() != 0 && ledger_.is_quiet();
+    w.quiet = somebody_waits_for_quiet();
     return w;
+  }
+  bool somebody_waits_for_quiet() const noexcept {
+    return quiet_.events.waiters_approx() != 0 && ledger_.is_quiet();
   }
   void wake(wakes w) noexcept {
     if (w.all) {
@@ -297,7 +339,7 @@ class group_state final : public companion, public group_desk {
   typename mutex_of<sync>::type mutex_;
   ledger ledger_;             // guarded by mutex_, but for what it says itself
   waiting_room<sync> bell_;   // consumers
-  waiting_room<sync> quiet_;  // who drains
+  waiting_room<sync> quiet_;  // who drains, or waits until all is settled
   listener listener_{*this};
   typename sync::template atomic<bool> listening_{false};
   typename sync::template atomic<bool> removed_{false};
