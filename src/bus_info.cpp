@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <iterator>
 
 namespace millrace {
@@ -24,6 +25,9 @@ void write(buffer out, const group_info& g) {
 void write(buffer out, const topic_info& t) {
   fmt::format_to(out, "  topic {}, {}: capacity {}, published {}, kept from {}, {} bytes", t.name, t.type,
                  t.capacity, t.published, t.first_kept, t.bytes);
+  if (t.blocked.count() != 0) {
+    fmt::format_to(out, ", publishers blocked {:.3f} s", std::chrono::duration<double>(t.blocked).count());
+  }
   if (t.delayed != 0) fmt::format_to(out, ", delayed {}", t.delayed);
   if (t.dropped != 0) fmt::format_to(out, ", dropped {}", t.dropped);
   fmt::format_to(out, "\n");

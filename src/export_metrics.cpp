@@ -46,8 +46,12 @@ void give_samples(sample_sink& to, const bus_info& from) {
     const label_set labels = of_topic(t.name);
     to.counter(names::sent_messages, labels, t.published);
     to.gauge(names::topic_depth, labels, t.published - t.first_kept);
+    to.counter(names::publish_blocked, labels, seconds(t.blocked));
     for (const group_info& g : t.groups) give(to, t.name, g);
   }
+  const label_set whose{{label_names::bus, from.name}};
+  to.counter(names::timer_errors, whose, from.timer_errors);
+  to.counter(names::timers_skipped, whose, from.timers_skipped);
 }
 
 void give_samples(sample_sink& to, std::string_view name, const pipeline_stats& stats) {

@@ -1,5 +1,6 @@
 #include "millrace/bus/bus_info.hpp"
 
+#include <chrono>
 #include <set>
 #include <string>
 
@@ -18,7 +19,8 @@ bus_info shop() {
                       .capacity = 64,
                       .published = 100,
                       .first_kept = 36,
-                      .bytes = 512});
+                      .bytes = 512,
+                      .blocked = std::chrono::milliseconds(1250)});
   b.topics.push_back({.name = "orders.late", .type = "order", .capacity = 8, .delayed = 3, .dropped = 2});
   b.topics[0].groups.push_back({.name = "billing", .pattern = "orders.*", .workers = 2, .stats = {}});
   millrace::group_stats& s = b.topics[0].groups[0].stats;
@@ -58,7 +60,8 @@ TEST_CASE("what is unsettled is what a group is still to see to") {
 TEST_CASE("a bus in words") {
   CHECK(to_string(shop()) ==
         "bus shop, running, 2 workers: 2 topics, 2 subscriptions\n"
-        "  topic orders.paid, order: capacity 64, published 100, kept from 36, 512 bytes\n"
+        "  topic orders.paid, order: capacity 64, published 100, kept from 36, 512 bytes, publishers blocked "
+        "1.250 s\n"
         "    group billing (orders.*), 2 workers: backlog 1, ready 20, behind 300, in flight 4000, waiting "
         "50000; "
         "acked 8, dead 9, parked 7, missed 10; blocked by rate\n"

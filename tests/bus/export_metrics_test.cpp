@@ -103,6 +103,16 @@ TEST_CASE("a bus tells what its topics and groups have") {
   CHECK_FALSE(sample(registry, names::sent_messages));
 }
 
+TEST_CASE("a bus tells how long publishers have waited, and what went wrong with timers") {
+  millrace::metric_registry registry;
+  millrace::bus_info b{.name = "shop", .timer_errors = 2, .timers_skipped = 3};
+  b.topics.push_back({.name = "orders", .blocked = 1500ms});
+  auto exported = registry.add_source([&](millrace::sample_sink& to) { millrace::give_samples(to, b); });
+  CHECK(value_of(registry, names::publish_blocked, label_names::destination, "orders") == 1.5);
+  CHECK(value_of(registry, names::timer_errors, label_names::bus, "shop") == 2);
+  CHECK(value_of(registry, names::timers_skipped, label_names::bus, "shop") == 3);
+}
+
 TEST_CASE("a pipeline tells what its stages have") {
   manual_clock clock;
   millrace::basic_timer_service<manual_clock> timers(clock);

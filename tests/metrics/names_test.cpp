@@ -27,8 +27,8 @@ const std::vector<std::pair<metric, metric_type>> all{
     {names::group_duplicates, metric_type::counter},   {names::group_timed_out, metric_type::counter},
     {names::stage_depth, metric_type::gauge},          {names::stage_processed, metric_type::counter},
     {names::stage_busy, metric_type::counter},         {names::stage_workers, metric_type::gauge},
-    {names::timer_lateness, metric_type::histogram},   {names::timers_pending, metric_type::gauge},
-    {names::scrape_errors, metric_type::gauge},
+    {names::timer_lateness, metric_type::histogram},   {names::timer_errors, metric_type::counter},
+    {names::timers_skipped, metric_type::counter},     {names::scrape_errors, metric_type::gauge},
 };
 
 }  // namespace

@@ -144,6 +144,30 @@ TEMPLATE_TEST_CASE("publish sleeps while there is no room; a read, a leave and a
   blocked([](auto& t, auto&) { t.close(); }, outcome::closed);
 }
 
+TEMPLATE_TEST_CASE("how long publishers have waited is known, also while they wait", "", BOTH_KINDS) {
+  const watchdog guard("blocked_time");
+  manual_clock clock;
+  millrace::topic<int, TestType::value, manual_clock> t(2, clock, {.segment = 2});
+  auto reader = t.subscribe();
+  for (int i = 0; i < 2; ++i) REQUIRE(t.publish(i) == outcome::ok);
+  REQUIRE(t.try_publish(2) == outcome::full);
+  clock.advance(1s);
+  CHECK(t.blocked_time() == 0s);
+  std::thread publisher([&] { static_cast<void>(t.publish_for(2, 5s)); });
+  clock.await_waiters(1);
+  clock.advance(3s);
+  CHECK(t.blocked_time() == 3s);
+  CHECK(t.publish_for(2, 0s) == outcome::timeout);
+  clock.advance(2s);
+  publisher.join();
+  CHECK(t.blocked_time() == 5s);
+  clock.advance(10s);
+  CHECK(t.blocked_time() == 5s);
+  reader.seek(millrace::latest);
+  CHECK(t.publish(2) == outcome::ok);
+  CHECK(t.blocked_time() == 5s);
+}
+
 TEMPLATE_TEST_CASE("publish_for and publish_until wait by the clock that was given, and no longer", "",
                    BOTH_KINDS) {
   const watchdog guard("publishing with a limit");

@@ -18,6 +18,7 @@
 //   CHECK(millrace::unsettled(shop.snapshot()) == 0);   // everything that was published has been seen to
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -53,10 +54,11 @@ struct topic_info {
   std::string type = {};  // as the compiler spells it
   std::size_t capacity = 0;
   std::uint64_t published = 0;
-  std::uint64_t first_kept = 0;  // an offset
-  std::size_t bytes = 0;         // of the log
-  std::uint64_t delayed = 0;     // to be published later
-  std::uint64_t dropped = 0;     // of these, that were not published: the topic was closed, or had no storage
+  std::uint64_t first_kept = 0;         // an offset
+  std::size_t bytes = 0;                // of the log
+  std::chrono::nanoseconds blocked{0};  // that publishers have waited for room
+  std::uint64_t delayed = 0;            // to be published later
+  std::uint64_t dropped = 0;  // of these, that were not published: the topic was closed, or had no storage
   std::vector<group_info> groups = {};
 };
 

@@ -83,7 +83,10 @@ inline constexpr metric stage_workers{"millrace_stage_workers", "Workers that th
 
 inline constexpr metric timer_lateness{"millrace_timer_lateness_seconds",
                                        "How much after their time timers were run."};
-inline constexpr metric timers_pending{"millrace_timers_pending", "Timers that are set and not due yet."};
+inline constexpr metric timer_errors{"millrace_timer_errors_total",
+                                     "Exceptions that handlers of timers have thrown."};
+inline constexpr metric timers_skipped{"millrace_timer_periods_skipped_total",
+                                       "Periods of timers that were left out because they came too late."};
 
 // Of a registry.
 
@@ -99,6 +102,7 @@ inline constexpr const char* destination = "messaging_destination_name";
 inline constexpr const char* consumer_group = "messaging_consumer_group_name";
 inline constexpr const char* operation = "messaging_operation_name";
 inline constexpr const char* error_type = "error_type";
+inline constexpr const char* bus = "millrace_bus";
 inline constexpr const char* pipeline = "millrace_pipeline";
 inline constexpr const char* stage = "millrace_stage";
 

@@ -228,6 +228,7 @@ class topic {
   std::size_t publish_n(Iterator first, std::size_t n) {
     std::size_t done = 0;
     if (log_.offer_n(first, n, done) != outcome::full) return done;
+    const blocked waits(log_);
     detail::no_limit limit;
     static_cast<void>(detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit,
                                             [&](bool) { return log_.offer_n(first, n, done); }));
@@ -291,6 +292,11 @@ class topic {
   [[nodiscard]] std::uint64_t tail() const noexcept { return log_.tail(); }
   /// Where a reader from `earliest` on would begin.
   [[nodiscard]] std::uint64_t first_kept() const noexcept { return log_.first_of(log_.floor_approx()); }
+  /// How long publishers have waited for room, all together, also those who wait now; to the microsecond. A publish that finds
+  /// room at once adds nothing, and does not look at the clock.
+  [[nodiscard]] std::chrono::nanoseconds blocked_time() const noexcept {
+    return log_.blocked.so_far([this] { return log_.now(); });
+  }
   /// What the log takes, with what it keeps ready; not what messages own elsewhere.
   [[nodiscard]] std::size_t bytes() const noexcept { return log_.bytes(); }
   /// Drops what has become too old for its retention. Publishing, subscribing and seeking do this by themselves; for a
@@ -298,11 +304,20 @@ class topic {
   void trim() noexcept { log_.trim(); }
 
  private:
+  struct blocked {
+    log& in;
+    explicit blocked(log& l) noexcept : in(l) { in.blocked.begin(in.now()); }
+    blocked(const blocked&) = delete;
+    blocked& operator=(const blocked&) = delete;
+    ~blocked() { in.blocked.end(in.now()); }
+  };
+
   template <class Limit, class... Args>
   outcome put_waiting(Limit&& limit, Args&&... args) {
     const outcome o = log_.offer(std::forward<Args>(args)...);
     if (o != outcome::full) [[likely]]
       return o;
+    const blocked waits(log_);
     limit.start();
     return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit,
                                  [&](bool) { return log_.offer(std::forward<Args>(args)...); });
@@ -315,6 +330,7 @@ class topic {
       return o;
     const auto wake = [line = &log_.room.events]() noexcept { line->notify_each(); };
     typename detail::stop_callback_of<Stop, decltype(wake)>::type on_stop(stop, wake);
+    const blocked waits(log_);
     detail::no_limit limit;
     return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit, [&](bool) {
       return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Value>(value));

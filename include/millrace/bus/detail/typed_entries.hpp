@@ -48,6 +48,7 @@ class typed_topic : public topic_on_bus {
     out.published = topic_->tail();
     out.first_kept = topic_->first_kept();
     out.bytes = topic_->bytes();
+    out.blocked = topic_->blocked_time();
   }
 
  protected:

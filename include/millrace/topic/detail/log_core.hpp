@@ -20,6 +20,7 @@
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/topic/detail/blocked_time.hpp"
 #include "millrace/topic/detail/readers.hpp"
 #include "millrace/topic/detail/segment_reserve.hpp"
 #include "millrace/topic/detail/segments.hpp"
@@ -200,6 +201,7 @@ class log_core {
   line published{true};  // readers
   line advanced{true};   // readers behind others
   line room{true};       // publishers
+  alignas(hot_separation) blocked_time<Sync> blocked;
 
  protected:
   enum flags : std::uint32_t {
@@ -230,7 +232,7 @@ class log_core {
     return lowest + capacity_;
   }
 
-  MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
+  alignas(hot_separation) MILLRACE_NO_UNIQUE_ADDRESS clock_ref<Clock> clock_;
   const std::uint64_t capacity_;
   const std::uint64_t size_;
   const int shift_;
