@@ -301,7 +301,8 @@ struct draining : world<producers::single> {
 template <int Filtered>
 struct settling : world<producers::single> {
   static constexpr int threads = 2;
-  settling() : world<producers::single>({.filter = [](const in_place& v) { return v.value.get() >= Filtered; }}) {
+  settling()
+      : world<producers::single>({.filter = [](const in_place& v) { return v.value.get() >= Filtered; }}) {
     check(publish(0) && publish(1), "there is room");
   }
   void thread(int i) {
@@ -384,6 +385,82 @@ struct stopped : world<P> {
   }
 };
 
+/// Consumers that are told when it may be worth while, and sleep themselves until then.
+template <int Pullers>
+struct pulling : world<producers::single> {
+  static constexpr int threads = 1 + Pullers;
+  struct bell {
+    explore::sync::atomic<int> rings{0};
+    millrace::basic_event_count<explore::sync> line;
+  };
+  struct ring {
+    bell* to;
+    void operator()() const noexcept {
+      to->rings.fetch_add(1, std::memory_order_relaxed);
+      to->line.notify_all();
+    }
+  };
+  no_timers timers;
+  bell bells[Pullers];
+  books b;
+
+  void thread(int i) {
+    if (i == 0) {
+      for (std::uint64_t v = 0; v < 2; ++v) check(publish(v), "there is room");
+      t.close();
+    } else {
+      bell& mine = bells[i - 1];
+      group_type::puller<no_timers, ring> from(g, timers, {&mine});
+      typename millrace::basic_event_count<explore::sync>::waiter me;
+      for (;;) {
+        const int before = mine.rings.load(std::memory_order_relaxed);
+        delivery d;
+        std::size_t n = 0;
+        const outcome o = from.take(&d, 1, n);
+        if (o == outcome::closed) return;
+        if (o == outcome::ok) {
+          b.note(d->value.get());
+          check(d.ack(), "it is in time");
+          continue;
+        }
+        mine.line.prepare_wait(me);
+        if (mine.rings.load(std::memory_order_relaxed) != before) {
+          mine.line.cancel_wait(me);
+        } else {
+          mine.line.wait(me);
+        }
+      }
+    }
+  }
+  void finish() {
+    for (int v = 0; v < 2; ++v) check(b.acked[v].get() == 1, "every message is dealt with once");
+  }
+};
+
+/// One goes just when it is called.
+struct pulling_no_more : world<producers::single> {
+  static constexpr int threads = 2;
+  struct nothing {
+    void operator()() const noexcept {}
+  };
+  no_timers timers;
+  std::optional<group_type::puller<no_timers, nothing>> from;
+  pulling_no_more() {
+    from.emplace(g, timers, nothing());
+    delivery d;
+    std::size_t n = 0;
+    check(from->take(&d, 1, n) == outcome::empty, "there is nothing");
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(publish(0), "there is room");
+    } else {
+      from.reset();
+    }
+  }
+  void finish() { check(g.try_receive().ack(), "somebody else gets it"); }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -412,6 +489,9 @@ int main(int argc, char** argv) {
           world<stopped<multi>>("stopped, two publishers", {.preemptions = 2, .stale_reads = 0}),
           world<sought>("sought", {.preemptions = 2, .stale_reads = 1}),
           world<draining>("draining", {.preemptions = 2, .stale_reads = 0}),
+          world<pulling<1>>("pulling", {.preemptions = 2, .stale_reads = 1}),
+          world<pulling<2>>("two pull", {.preemptions = 1, .stale_reads = 0}),
+          world<pulling_no_more>("pulling no more", {.preemptions = 2, .stale_reads = 1}),
           world<settling<1>>("settling", {.preemptions = 2, .stale_reads = 1}),
           world<settling<2>>("settling what is not wanted", {.preemptions = 2, .stale_reads = 1}),
           world<settling_by_who_leaves>("settling by who leaves", {.preemptions = 2, .stale_reads = 0}),
