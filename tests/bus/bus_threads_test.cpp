@@ -128,6 +128,57 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a topic and a subscription that are made beside each other find each other, whichever takes longer") {
+  const watchdog guard("bus, one in the middle of the other");
+  bus b({.workers = 1});
+  REQUIRE(b.start().ok());
+  // The group function is called once when it is given, and then while the group of a topic is being made: there it stands.
+  int calls = 0;
+  std::latch is_there(1);
+  std::latch may_go_on(1);
+  const auto slowly = [&](auto&) {
+    if (++calls != 2) return;
+    is_there.count_down();
+    may_go_on.wait();
+  };
+  std::atomic<int> by_slow{0};
+  std::atomic<int> by_other{0};
+  const auto subscribe_slow = [&] {
+    return b.subscribe<int>("t.*", "slow", {.group = slowly}, [&](const int&) { ++by_slow; }).ok();
+  };
+  std::atomic<bool> is_ok{false};
+  const auto publish = [&](const char* name) { return (*b.topic<int>(name))->publish(1) == outcome::ok; };
+
+  SECTION("a subscription comes while a topic gets its groups") {
+    REQUIRE(subscribe_slow());
+    std::thread maker([&] { is_ok = b.topic<int>("t.1").ok(); });
+    is_there.wait();
+    REQUIRE(b.subscribe<int>("t.>", "other", [&](const int&) { ++by_other; }).ok());
+    may_go_on.count_down();
+    maker.join();
+    CHECK(is_ok);
+    REQUIRE(publish("t.1"));
+    CHECK(b.drain(never).ok());
+    CHECK(by_slow == 1);
+    CHECK(by_other == 1);
+  }
+  SECTION("a topic comes while a subscription gets those that there are") {
+    REQUIRE(b.topic<int>("t.1").ok());
+    std::thread subscriber([&] { is_ok = subscribe_slow(); });
+    is_there.wait();
+    REQUIRE(b.topic<int>("t.2").ok());
+    may_go_on.count_down();
+    subscriber.join();
+    CHECK(is_ok);
+    REQUIRE(publish("t.1"));
+    REQUIRE(publish("t.2"));
+    CHECK(b.drain(never).ok());
+    CHECK(by_slow == 2);
+  }
+  CHECK(calls >= 2);
+}
+
 TEST_CASE("threads that make one topic get one, and threads that want one group's pattern: one of them") {
   const watchdog guard("bus, one of each");
   for (int round = 0; round < 30; ++round) {

@@ -202,11 +202,13 @@ TEST_CASE("while nobody knows it is asked again, and after the last time it is l
 TEST_CASE("the retry policy has a say in whether and when it is asked again") {
   std::vector<std::uint32_t> attempts;
   int errors = 0;
+  std::string reason;
   decision what = decision::retry();
   auto asking = millrace::retry_policy::fixed(30s, 3);
   asking.decide = [&](const millrace::failure& f) {
     attempts.push_back(f.attempt);
     if (f.error) ++errors;
+    reason = f.reason;
     return what;
   };
   fixture f(std::move(asking));
@@ -220,10 +222,12 @@ TEST_CASE("the retry policy has a say in whether and when it is asked again") {
   SECTION("after a while of its own") {
     what = decision::retry_in(1s);
     f.pass(6s);
+    CHECK(reason.empty());
     f.throws = true;
     f.pass(1s);
     CHECK(attempts == std::vector<std::uint32_t>{1, 2});
     CHECK(errors == 1);
+    CHECK(reason == "not now");
   }
   SECTION("and does not count it") {
     what = decision::release();

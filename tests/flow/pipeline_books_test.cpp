@@ -18,6 +18,7 @@
 #include "millrace/queue/unbounded_queue.hpp"
 #include "millrace/testing/step_executor.hpp"
 #include "support/catch.hpp"
+#include "support/large_steps.hpp"
 #include "support/sanitized.hpp"
 #include "support/watchdog.hpp"
 
@@ -125,13 +126,14 @@ class trial {
         steps_(seed),
         random_(seed),
         fates_(static_cast<std::size_t>(messages)) {
+    millrace::executor& where = seed % 2 == 0 ? static_cast<millrace::executor&>(steps_) : large_;
     if (s.by_channel) {
       pipeline_.emplace("p",
                         line(from(values_, {.on_dead = [this](int&& i, std::string_view,
                                                               std::string_view) { ++fates_.of(i).dead; }})),
-                        steps_, timers_);
+                        where, timers_);
     } else {
-      pipeline_.emplace("p", line(from(group_)), steps_, timers_);
+      pipeline_.emplace("p", line(from(group_)), where, timers_);
     }
   }
 
@@ -248,6 +250,7 @@ class trial {
   clock clock_;
   millrace::basic_timer_service<clock> timers_{millrace::clock_ref<clock>(clock_)};
   millrace::testing::step_executor steps_;
+  support::large_steps large_{steps_};
   std::minstd_rand random_;
   fates fates_;
   millrace::dead_letters<int, clock> lost_{1024, clock_};

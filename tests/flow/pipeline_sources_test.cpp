@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "millrace/queue/spsc_queue.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
 #include "millrace/testing/step_executor.hpp"
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/watchdog.hpp"
 
@@ -319,6 +321,42 @@ TEST_CASE("a pipeline takes from channels of any kind, and from a topic of messa
     CHECK(reader.try_next()->value == 1);
     CHECK(reader.try_next()->value == 102);
     CHECK(reader.try_next() == nullptr);
+  }
+}
+
+TEST_CASE("without memory parked messages stay where they are, whole") {
+  if constexpr (support::allocations_can_be_refused) {
+    world w;
+    millrace::channel<std::string, millrace::unbounded_queue<std::string>, manual_clock> in(w.clock);
+    pipeline p(
+        "p",
+        from(in).stage("a", {.retry = millrace::retry_policy::none()}, [](const std::string&) { throw 1; }),
+        w.steps, w.timers);
+    p.start();
+    std::vector<std::string> all;
+    for (int i = 0; i < 9; ++i) {
+      all.push_back("a text that needs storage of its own, number " + std::to_string(i));
+      REQUIRE(in.try_push(all.back()) == outcome::ok);
+    }
+    w.steps.run_until_idle();
+    REQUIRE(p.stats().parked == 9);
+    std::vector<std::string> taken;
+    int refused = 0;
+    for (long n = 1; taken.empty(); ++n) {
+      REQUIRE(n < 20);
+      support::allocation_to_refuse = n;
+      try {
+        taken = p.take_parked<std::string>();
+      } catch (const std::bad_alloc&) {
+        ++refused;
+      }
+      support::allocation_to_refuse = 0;
+    }
+    CHECK(refused != 0);
+    CHECK(taken == all);
+    CHECK(p.stats().parked == 0);
+  } else {
+    SUCCEED("a sanitizer cannot be made to refuse");
   }
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "millrace/queue/unbounded_queue.hpp"
 #include "millrace/testing/step_executor.hpp"
 #include "support/catch.hpp"
+#include "support/large_steps.hpp"
 #include "support/watchdog.hpp"
 
 namespace {
@@ -50,6 +52,7 @@ struct world {
   manual_clock clock;
   timer_service timers{millrace::clock_ref<manual_clock>(clock)};
   step_executor steps;
+  support::large_steps large{steps};  // the same, for tests of what a task does at once
 
   world() = default;
   explicit world(std::uint64_t seed) : steps(seed) {}
@@ -210,6 +213,46 @@ TEST_CASE("what can only be moved is moved from stage to stage") {
   w.run();
   CHECK(sum == 1 + 2 + 3 + 4);
   CHECK(p.has_ended());
+}
+
+TEST_CASE("what a stage has returned is destroyed when its message ends, however it ends") {
+  world w;
+  topic<int> in(64, w.clock);
+  dead_letters<int> lost(16, w.clock);
+  auto group = in.group("g", {.dead_letters = &lost});
+  const auto watched = std::make_shared<int>(0);
+  pipeline p(
+      "p",
+      from(group)
+          .stage("make", [&](int i) { return std::pair(i, watched); })
+          .stage("use", {.retry = exactly(2, 1h)},
+                 [](const std::pair<int, std::shared_ptr<int>>& v) -> std::optional<std::shared_ptr<int>> {
+                   if (v.first == 1) return std::nullopt;
+                   if (v.first == 2) throw 2;
+                   return v.second;
+                 })
+          .to([](const std::shared_ptr<int>&) {}),
+      w.steps, w.timers);
+  p.start();
+  REQUIRE(in.publish(0) == outcome::ok);
+  w.run();
+  CHECK(p.stats().done == 1);
+  CHECK(watched.use_count() == 1);
+  REQUIRE(in.publish(1) == outcome::ok);
+  w.run();
+  CHECK(p.stats().filtered == 1);
+  CHECK(watched.use_count() == 1);
+  REQUIRE(in.publish(2) == outcome::ok);
+  w.run();
+  CHECK(watched.use_count() == 2);  // it waits for its second attempt
+  w.pass(1h);
+  CHECK(p.stats().dead == 1);
+  CHECK(watched.use_count() == 1);
+  REQUIRE(in.publish(2) == outcome::ok);
+  w.run();
+  p.stop();
+  CHECK(p.stats().given_back == 1);
+  CHECK(watched.use_count() == 1);
 }
 
 TEST_CASE("a function that takes a constant finds the same in every attempt") {
@@ -722,7 +765,7 @@ TEST_CASE("when functions take long, what is claimed and not begun goes back, fo
                               ++calls;
                               w.clock.advance(takes);
                             }),
-             w.steps, w.timers);
+             w.large, w.timers);
   p.start();
   for (int i = 0; i < 1000; ++i) REQUIRE(in.try_push(i) == outcome::ok);
   w.run();
@@ -833,7 +876,7 @@ TEST_CASE(
   std::vector<int> out;
   pipeline p(
       "p", from(in).stage("a", {.capacity = 3}, [](int i) { return i; }).to([&](int i) { out.push_back(i); }),
-      w.steps, w.timers);
+      w.large, w.timers);
   p.start();
   w.run();
   // It waits for a value: the push hands it over, and the task that takes it in has not run.
@@ -870,7 +913,7 @@ TEST_CASE("drain finishes what is inside, and takes no more") {
   auto group = in.group("g");
   int out = 0;
   pipeline p("p", from(group).stage("a", {.capacity = 4}, [](int i) { return i; }).to([&](int) { ++out; }),
-             w.steps, w.timers);
+             w.large, w.timers);
   CHECK(p.drain() == 0);  // it is not started
   p.start();
   for (int i = 0; i < 30; ++i) REQUIRE(in.publish(i) == outcome::ok);
@@ -1024,15 +1067,20 @@ TEST_CASE("a pipeline may go while tasks of it are still to run") {
   auto watched = std::make_shared<int>(1);
   bool called = false;
   {
-    pipeline p("p", from(in).stage("a", [&called, watched](const std::shared_ptr<int>&) { called = true; }),
-               w.steps, w.timers);
+    retry_policy policy;
+    policy.decide = [watched](const failure&) { return decision::retry(); };
+    policy.random = [watched] { return 0.5; };
+    pipeline p("p",
+               from(in).stage("a", {.retry = std::move(policy)},
+                              [&called, watched](const std::shared_ptr<int>&) { called = true; }),
+               w.large, w.timers);
     p.start();
     for (int i = 0; i < 3; ++i) REQUIRE(in.try_push(watched) == outcome::ok);
     REQUIRE(w.steps.step());
-    CHECK(watched.use_count() == 5);
+    CHECK(watched.use_count() == 7);
     CHECK_FALSE(w.steps.is_idle());
   }
-  CHECK(watched.use_count() == 1);  // with its values, and its functions
+  CHECK(watched.use_count() == 1);  // with its values, and all its functions
   w.run();
   CHECK_FALSE(called);
 }
@@ -1076,20 +1124,84 @@ TEST_CASE(
   millrace::thread_executor threads(1);
   threads.stop();
   long sum = 0;
+  std::uintptr_t lowest = ~std::uintptr_t{0};
+  std::uintptr_t highest = 0;
+  const auto note_depth = [&] {
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    lowest = std::min(lowest, here);
+    highest = std::max(highest, here);
+  };
   pipeline p("p",
              from(in)
                  .stage("a", {.capacity = 1}, [](int i) { return i; })
                  .stage("b", {.capacity = 1}, [](int i) { return i; })
-                 .to([&](int i) { sum += i; }),
+                 .to([&](int i) {
+                   note_depth();
+                   sum += i;
+                 }),
              threads, w.timers);
   constexpr int n = 50'000;
   for (int i = 0; i < n; ++i) static_cast<void>(in.try_push(1));
   p.start();
   CHECK(sum == n);
+  CHECK(highest - lowest < 32'768);
   REQUIRE(in.try_push(1) == outcome::ok);
   CHECK(sum == n + 1);
   in.close();
   CHECK(p.has_ended());
+}
+
+TEST_CASE("where a test searches orders, a task does one thing") {
+  world w;
+  topic<int> in(64, w.clock);
+  auto group = in.group("g");
+  int calls = 0;
+  pipeline p("p", from(group).stage("a", {.workers = 2}, [&](int i) { return ++calls, i; }).to([&](int) {
+    ++calls;
+  }),
+             w.steps, w.timers);
+  p.start();
+  for (int i = 0; i < 8; ++i) REQUIRE(in.publish(i) == outcome::ok);
+  for (auto before = p.stats(); w.steps.step(); before = p.stats()) {
+    REQUIRE(p.stats().taken <= before.taken + 1);
+    REQUIRE(calls <= 1);
+    calls = 0;
+  }
+  CHECK(p.stats().done == 8);
+
+  // otherwise many
+  pipeline q("q", from(group).stage("a", [&](int i) { return i; }).to([&](int) { ++calls; }), w.large,
+             w.timers);
+  p.stop();
+  q.start();
+  for (int i = 0; i < 8; ++i) REQUIRE(in.publish(i) == outcome::ok);
+  REQUIRE(w.steps.step());  // of before the stop
+  REQUIRE(w.steps.step());
+  CHECK(q.stats().taken == 8);
+  int most = 0;
+  for (calls = 0; w.steps.step(); calls = 0) most = std::max(most, calls);
+  CHECK(most == 8);
+}
+
+TEST_CASE("seeds reach every order of what two pipelines do") {
+  std::set<std::string> orders;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    world w(seed);
+    endless<int> in(w.clock);
+    endless<int> other(w.clock);
+    std::string history;
+    pipeline p("p", from(in).stage("a", [&](int) { history += 'a'; }), w.steps, w.timers);
+    pipeline q("q", from(other).stage("b", [&](int) { history += 'b'; }), w.steps, w.timers);
+    for (int i = 0; i < 2; ++i) {
+      REQUIRE(in.try_push(i) == outcome::ok);
+      REQUIRE(other.try_push(i) == outcome::ok);
+    }
+    p.start();
+    q.start();
+    w.run();
+    orders.insert(history);
+  }
+  CHECK(orders == std::set<std::string>{"aabb", "abab", "abba", "baab", "baba", "bbaa"});
 }
 
 // --- looking ---

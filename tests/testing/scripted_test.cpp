@@ -175,6 +175,7 @@ TEST_CASE("a handler may settle for itself, and its exceptions count, also late"
   s.t.advance(1ms);
   CHECK(calls == 3);
   CHECK(s.stats().acked == 1);
+  CHECK(s.stats().late == 0);  // each is settled once
   CHECK(s.t->timers().errors() == 0);
   CHECK(expect_all_settled(s.t.bus()));
 }

@@ -230,6 +230,18 @@ TEST_CASE("the limit is for each time, not for all") {
   CHECK(ticks == 1000);
 }
 
+TEST_CASE("a time with as many steps as the limit, and not more, is over") {
+  stepped_bus t;
+  int done = 0;
+  for (int i = 0; i < 3; ++i) t.post([&] { ++done; });
+  CHECK(t.advance(1s, 3) == 3);
+  CHECK(done == 3);
+  CHECK(ms(t.clock().now()) == 1000);
+  for (int i = 0; i < 4; ++i) t.post([&] { ++done; });
+  CHECK_THROWS_AS(t.advance(1s, 3), std::runtime_error);
+  CHECK(ms(t.clock().now()) == 1000);
+}
+
 // --- seeds ---
 
 /// Three groups with retries, that publish to each other; what happened, in order.

@@ -8,7 +8,8 @@
 // Use instead : `transaction`, if it depends on nothing but other messages and deliveries; publish after the deed, in a handler that
 //               is repeated until both are done.
 // Threads     : any number may prepare and decide; handles are copied freely. stop() in one thread, and not in options.ask or lost.
-// Order       : messages appear in the order in which they are committed, but for those that had to wait for room.
+// Order       : messages appear in the order in which they are committed, but for those that had to wait, for room or for a
+//               question that was being asked.
 // Progress    : a mutex is held for some instructions; nobody waits for room, or for a question. A task is posted to the executor
 //               for each question, and for each later try to publish; the timers are told when. Nothing polls.
 // Errors      : commit and rollback answer false when the message has been decided, or is lost. What is neither published nor rolled

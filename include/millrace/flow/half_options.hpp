@@ -71,7 +71,7 @@ struct half_stats {
   std::uint64_t undecided = 0;  // \ given to options.lost
   std::uint64_t closed = 0;     // |
   std::uint64_t stopped = 0;    // /
-  std::uint64_t in_doubt = 0;   // now: not decided
+  std::uint64_t in_doubt = 0;   // now: not decided, or decided while the question about it is on its way
   std::uint64_t committed = 0;  // now: decided, and waiting for room
   std::uint64_t asked = 0;      // questions
   std::uint64_t waited = 0;     // publishes that found no room

@@ -12,14 +12,16 @@
 // Order       : as they get through; with ordered() they come out in the order in which they were taken, so that one that is
 //               tried again holds up, at the end only, those that were taken after it.
 // Progress    : tasks, those that run and those that give and take, meet in a mutex, held for some ten instructions a message and
-//               up to 32 messages at once while functions take no time. No task waits, and with nothing to do none is posted and
-//               no timer runs. Only a topic or channel that is full is looked at again after 1 to 50 ms.
+//               up to 32 messages at once while functions take no time, but one at a time where the executor wants small tasks.
+//               No task waits, and with nothing to do none is posted and no timer runs. Only a topic or channel that is full is
+//               looked at again after 1 to 50 ms.
 // Errors      : what a function throws is a failed attempt. After the last one, or if decide says so, the message is rejected, with
 //               "stage NAME: what it threw", to the dead letters of its group; one of a channel goes to on_dead, or is parked and
 //               counted, see take_parked. What stop() or drain() find inside goes back to the group, or is parked; its stages will
 //               have been called for it before, so at least once is the promise. Messages inside have no ack timeout.
 // Exceptions  : std::invalid_argument for a name or an option out of its range, from the constructor and scale;
-//               std::bad_alloc from all of the host's verbs. A task that finds no memory ends the program, as a post does.
+//               std::bad_alloc from all of the host's verbs but stop. A task that finds no memory ends the program, as a post does,
+//               and so does a stop.
 // Memory      : 1 KiB, half of one for each stage, and for each message that was inside at the same time 70 bytes, its delivery or
 //               the channel's value, and room for the largest of what the stages return; kept until the pipeline is gone.
 // Cost        : 40 to 100 ns a message and stage while there are many, 1 us and the waking of a thread for a single one.

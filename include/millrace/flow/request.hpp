@@ -53,6 +53,7 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/core/sync.hpp"
 #include "millrace/flow/detail/reply_slot.hpp"
+#include "millrace/flow/detail/unattended.hpp"
 #include "millrace/flow/response.hpp"
 #include "millrace/time/timer_service.hpp"
 
@@ -158,17 +159,8 @@ class answer {
   friend class detail::answer_operation;
   using slot = detail::reply_slot<Reply, Sync>;
 
-  struct detached {
-    struct promise_type {
-      static detached get_return_object() noexcept { return {}; }
-      static std::suspend_never initial_suspend() noexcept { return {}; }
-      static std::suspend_never final_suspend() noexcept { return {}; }
-      static void return_void() noexcept {}
-      [[noreturn]] static void unhandled_exception() noexcept { std::terminate(); }
-    };
-  };
   template <class F, class Executor>
-  static detached call_later(answer from, F f, Executor executor) {
+  static detail::unattended call_later(answer from, F f, Executor executor) {
     response<Reply> r = co_await std::move(from).async_get(std::move(executor));
     f(std::move(r));
   }

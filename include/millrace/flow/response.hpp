@@ -69,8 +69,7 @@ struct request_stats {
   std::uint64_t timed_out = 0;
   std::uint64_t refused = 0;  // full and closed
   std::uint64_t cancelled = 0;
-  std::uint64_t late =
-      0;  // replies, and failures, that came when it was settled: after a timeout, or a second time
+  std::uint64_t late = 0;  // replies and failures that came when it was settled, say after a timeout
 };
 
 }  // namespace v0

@@ -17,7 +17,8 @@
 //               while messages appear takes effect after them.
 // Errors      : full (at a topic, at an instant inside the call; try_commit), timeout, closed (one of the topics), or cancelled
 //               (one of the deliveries is none any more: its ack timeout has passed, or it has been settled, or its group was
-//               moved): then nothing has been done, and the transaction is as it was, to be committed again or rolled back.
+//               moved): then nothing has been done, and the transaction is as it was, to be committed again or rolled back; but
+//               after cancelled some of its deliveries have a day from then on before their ack timeout passes.
 //               Room is one place in each topic, as for any publisher; with what it adds a topic may exceed its capacity.
 //               At least once: a seek, a drain or the removal of a group in the very moment between the messages and the
 //               acknowledgements makes those late; the group counts them, and delivers again.

@@ -10,9 +10,9 @@
 //               parameter.
 // Use instead : `step_executor` and `manual_clock` by themselves, for a topic or a pipeline without a bus.
 // Threads     : one, for everything, and not in a handler.
-// Order       : that of the posts, or drawn. A group's task handles one message, and is posted again for the next. Time comes in ticks of 1 ms, as everywhere:
-//               a timer for now fires with the next one. The jitter of retries is the machine's, and changes when things happen, unless
-//               it is drawn by random().
+// Order       : that of the posts, or drawn. A task of a group or a pipeline does one thing with one message, and is posted again for the
+//               next. Time comes in ticks of 1 ms, as everywhere: a timer for now fires with the next one. The jitter of retries is the
+//               machine's, and changes when things happen, unless it is drawn by random().
 // Progress    : nothing happens by itself. A publish to a topic that is full waits for ever, as nobody makes room meanwhile: give the
 //               topic enough capacity, or use try_publish in what is to be tested for that.
 // Errors      : run_until_idle ends after `limit` steps, and says how many it took.
@@ -91,7 +91,7 @@ class stepped_bus {
     for (std::size_t n = 0;;) {
       const std::size_t steps = run_until_idle(limit);
       n += steps;
-      if (steps == limit) {
+      if (steps == limit && step()) {
         detail::fail<std::runtime_error>(
             "stepped_bus::advance: still not idle after `limit` steps at one time; something goes round for "
             "ever");

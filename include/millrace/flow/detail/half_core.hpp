@@ -19,8 +19,8 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
-#include "millrace/core/sync.hpp"
 #include "millrace/delivery/retry_policy.hpp"
+#include "millrace/flow/detail/retry_draw.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/flow/half_options.hpp"
 
@@ -241,11 +241,14 @@ class half_core : public std::enable_shared_from_this<half_core<Topic, Timers>> 
 #endif
       answer = options_.ask(r.value);
 #if MILLRACE_HAS_EXCEPTIONS
+    } catch (const std::exception& e) {
+      why = {.error = std::current_exception(), .reason = e.what()};
     } catch (...) {
-      why.error = std::current_exception();
+      why = {.error = std::current_exception(), .reason = "exception"};
     }
 #endif
-    why.attempt = ++r.asked;
+    if (r.asked != unlimited_attempts) ++r.asked;
+    why.attempt = r.asked;
     const std::optional<nanoseconds> pause =
         answer == half_decision::unknown ? pause_after(why, r) : std::nullopt;
     {
@@ -291,10 +294,7 @@ class half_core : public std::enable_shared_from_this<half_core<Topic, Timers>> 
       return std::nullopt;
     }
     if (d.what() == decision::action::retry_in) return d.pause();
-    constexpr std::size_t steps = 1 << 16;
-    const double drawn =
-        p.random ? p.random() : static_cast<double>(std_sync::random_below(steps)) / double{steps};
-    return backoff(p, why.attempt, drawn >= 0 && drawn <= 1 ? drawn : 0.5);
+    return backoff(p, why.attempt, retry_draw(p));
   }
 
   // --- publishing ---

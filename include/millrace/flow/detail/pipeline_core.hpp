@@ -20,40 +20,19 @@
 #include "millrace/core/detail/error.hpp"
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
-#include "millrace/core/sync.hpp"
 #include "millrace/delivery/retry_policy.hpp"
+#include "millrace/flow/detail/pipeline_engine.hpp"
 #include "millrace/flow/detail/pipeline_item.hpp"
 #include "millrace/flow/detail/pipeline_ledger.hpp"
 #include "millrace/flow/detail/pipeline_posting.hpp"
 #include "millrace/flow/detail/pipeline_stage.hpp"
+#include "millrace/flow/detail/retry_draw.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/flow/pipeline_stats.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
-
-/// What a pipeline knows of it.
-template <class Clock>
-class pipeline_engine {
- public:
-  using time_point = typename Clock::time_point;
-
-  pipeline_engine() = default;
-  pipeline_engine(const pipeline_engine&) = delete;
-  pipeline_engine& operator=(const pipeline_engine&) = delete;
-  virtual ~pipeline_engine() = default;
-  virtual void start() = 0;
-  virtual std::size_t drain(std::optional<time_point> deadline) = 0;
-  virtual std::size_t stop() noexcept = 0;
-  virtual void join() = 0;
-  [[nodiscard]] virtual bool has_ended() const = 0;
-  virtual void scale(std::string_view stage, std::size_t workers) = 0;
-  [[nodiscard]] virtual pipeline_stats stats() const = 0;
-  virtual bool take_parked(const void* kind, void* vector) = 0;
-  /// Stopped for good: tasks that are still posted will touch nothing of anybody else's.
-  virtual void abandon() noexcept = 0;
-};
 
 template <class Timers>
 class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
@@ -132,7 +111,10 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
     return s;
   }
   bool take_parked(const void* kind, void* vector) override { return works_->take_parked(kind, vector); }
-  void abandon() noexcept override { works_.reset(); }
+  void abandon() noexcept override {
+    works_.reset();
+    for (std::uint32_t i = 0; i < ledger_.source(); ++i) ledger_.at(i).plan.retry = {};
+  }
 
   // --- by the source ---
 
@@ -141,7 +123,14 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   }
 
  private:
-  static constexpr int rounds = 8;  // of a task, before others get the thread
+  /// How much a task does before others get the thread.
+  struct portion {
+    int rounds = 8;
+    std::size_t messages = batch::most;  // in each
+  };
+  [[nodiscard]] portion portion_of_a_task() const noexcept {
+    return executor_.wants_small_tasks() ? portion{1, 1} : portion{};
+  }
 
   [[nodiscard]] std::int64_t now() const noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(timers_.now().time_since_epoch()).count();
@@ -231,16 +220,17 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   // --- the source's ---
 
   void run_source() noexcept {
-    for (int round = 0; round < rounds && draw(); ++round) {
+    const portion most = portion_of_a_task();
+    for (int round = 0; round < most.rounds && draw(most.messages); ++round) {
     }
     go_on([](ledger& l) { l.end_drawing(); });
   }
-  /// A batch. False: there is no more, or no room.
-  bool draw() {
+  /// A batch of `most`, or fewer. False: there is no more, or no room.
+  bool draw(std::size_t most) {
     item* fresh[batch::most];
     std::size_t n = 0;
     bool was_armed = false;
-    go_on([&](ledger& l) { n = l.ask(fresh, batch::most, was_armed); });
+    go_on([&](ledger& l) { n = l.ask(fresh, most, was_armed); });
     if (n == 0) {
       if (was_armed) works_->stand_back();
       return false;
@@ -274,14 +264,15 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   // --- a stage's ---
 
   void run_stage(std::uint32_t number) noexcept {
+    const portion most = portion_of_a_task();
     batch b;
     b.ended = now();
-    go_on([&](ledger& l) { l.claim(number, b, true, b.ended); });
+    go_on([&](ledger& l) { l.claim(number, b, most.messages, b.ended); });
     for (int round = 1; b.size != 0; ++round) {
       work(number, b);
       go_on([&](ledger& l) {
         l.finish(number, b);
-        l.claim(number, b, round < rounds, b.ended);
+        l.claim(number, b, round < most.rounds ? most.messages : 0, b.ended);
       });
     }
   }
@@ -305,7 +296,7 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
     b.ended = now();
   }
   stage_result call(stage& s, item& i) {
-    ++i.attempts;
+    if (i.attempts != unlimited_attempts) ++i.attempts;
 #if MILLRACE_HAS_EXCEPTIONS
     try {
       return returned(s, i, works_->call(i));
@@ -346,7 +337,7 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
       case decision::action::retry:
       case decision::action::retry_in: break;
     }
-    if (i.attempts >= p.attempts) return give_up(s, i, f.reason);
+    if (p.attempts != unlimited_attempts && i.attempts >= p.attempts) return give_up(s, i, f.reason);
     const bool says_when = what.what() == decision::action::retry_in;
     return later(i, says_when ? what.pause() : backoff(p, i.attempts, drawn(p)));
   }
@@ -364,12 +355,8 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
     return stage_result::later;
   }
   double drawn(retry_policy& p) noexcept {
-    constexpr std::uint32_t steps = 1U << 24;
-    if (p.jitter == 0) return 0.5;
-    if (!p.random) return static_cast<double>(std_sync::random_below(steps)) / steps;
     const std::lock_guard lock(random_mutex_);
-    const double d = p.random();
-    return d >= 0 && d <= 1 ? d : 0.5;
+    return retry_draw(p);
   }
 
   // --- stopping ---

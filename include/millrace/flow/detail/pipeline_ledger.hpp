@@ -179,12 +179,12 @@ class pipeline_ledger {
 
   // --- a stage's task ---
 
-  /// Nothing in the batch: there is nothing to do, or others do it.
-  void claim(std::size_t number, batch& b, bool may_go_on, std::int64_t now) noexcept {
+  /// `most`, or fewer; 0: the task ends. Nothing in the batch: that, or there is nothing to do, or others do it.
+  void claim(std::size_t number, batch& b, std::size_t most, std::int64_t now) noexcept {
     stage& s = stages_[number];
     b.size = b.done = 0;
     b.claimed = now;
-    if (may_go_on && is_working_ && s.tasks <= s.plan.workers) fill(number, b);
+    if (is_working_ && s.tasks <= s.plan.workers) fill(number, b, most);
     if (b.size == 0) {
       --s.tasks;
     } else {
@@ -258,12 +258,12 @@ class pipeline_ledger {
     const std::size_t r = stages_[number + 1].room();
     return r < s.waiting ? r : s.waiting;
   }
-  void fill(std::size_t number, batch& b) noexcept {
+  void fill(std::size_t number, batch& b, std::size_t most) noexcept {
     stage& s = stages_[number];
     const bool is_kept_here = is_end(number) && keeps_order_;
     // why not more than its share: what is claimed and not begun is out of reach for the others
     const std::size_t share = (s.waiting + s.plan.workers - 1) / s.plan.workers;
-    const std::size_t n = (std::min)({claimable(number), share, s.want});
+    const std::size_t n = (std::min)({claimable(number), share, s.want, most});
     item* next = order_.first();
     while (b.size < n) {
       if (is_kept_here && !is_next(next)) break;

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <atomic>
-#include <coroutine>
 #include <cstddef>
 #include <deque>
-#include <exception>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -22,6 +20,7 @@
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/consumer_group.hpp"
 #include "millrace/flow/detail/pipeline_item.hpp"
+#include "millrace/flow/detail/unattended.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -76,17 +75,6 @@ class group_source {
 
  private:
   consumer_group<Topic> group_;
-};
-
-/// Runs until it first waits, and goes on by itself.
-struct unattended {
-  struct promise_type {
-    static unattended get_return_object() noexcept { return {}; }
-    static std::suspend_never initial_suspend() noexcept { return {}; }
-    static std::suspend_never final_suspend() noexcept { return {}; }
-    static void return_void() noexcept {}
-    static void unhandled_exception() noexcept { std::terminate(); }
-  };
 };
 
 /// A value is the pipeline's as soon as it has been taken: it goes nowhere but to `on_dead`, or stays here.
@@ -159,6 +147,7 @@ class channel_source {
     }
     void take_parked(std::vector<value_type>& into) {
       const std::lock_guard lock(mutex_);
+      into.reserve(into.size() + parked_.size());  // before any of them has been moved
       for (value_type& v : parked_) into.push_back(std::move(v));
       parked_.clear();
     }
