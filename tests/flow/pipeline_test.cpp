@@ -688,7 +688,7 @@ TEST_CASE("a full topic is tried again after a pause that grows; then the order 
   channel<int> in(64, w.clock);
   topic<int> out(2, w.clock);
   auto reader = out.subscribe();
-  pipeline p("p", from(in).stage("same", [](int i) { return i; }).to(out), w.steps, w.timers);
+  pipeline p("p", from(in).stage("same", [](int i) { return i; }).to(out), w.large, w.timers);
   p.start();
   for (int i = 0; i < 20; ++i) REQUIRE(in.try_push(i) == outcome::ok);
   w.run();

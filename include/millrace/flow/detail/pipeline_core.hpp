@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -86,7 +87,9 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
       const std::lock_guard lock(mutex_);
       if (!ledger_.is_working()) return 0;
       ledger_.stop(now());
+      ++guests_;
     }
+    leave();  // which tells who joins or drains
     await([this](const ledger&) { return guests_ == 0; });
     close_source();
     return give_back();
@@ -154,21 +157,43 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
     leave();
   }
   void leave() noexcept {
+    bool tells = false;
     {
       const std::lock_guard lock(mutex_);
       --guests_;
+      // why not whenever somebody waits: who joins does so for long, and would be woken by every task
+      for (const watch* w = watches_; w != nullptr; w = w->next) tells = tells || w->holds(*w, ledger_);
     }
-    changed_.notify_all();
+    if (tells) changed_.notify_all();
   }
+  /// Somebody waits until something holds, and whoever leaves looks whether it does.
+  struct watch {
+    bool (*holds)(const watch&, const ledger&) noexcept;
+    watch* next = nullptr;
+  };
   template <class Condition>
   void await(Condition holds) {
+    struct mine : watch {
+      Condition condition;
+    };
+    mine w{
+        {[](const watch& me, const ledger& l) noexcept { return static_cast<const mine&>(me).condition(l); }},
+        std::move(holds)};
+    {
+      const std::lock_guard lock(mutex_);
+      w.next = std::exchange(watches_, &w);
+    }
     event_count::waiter me;
     for (;;) {
       changed_.prepare_wait(me);
-      if (look(holds)) break;
+      if (look(std::cref(w.condition))) break;
       changed_.wait(me);
     }
     changed_.cancel_wait(me);
+    const std::lock_guard lock(mutex_);
+    watch** at = &watches_;
+    while (*at != &w) at = &(*at)->next;
+    *at = w.next;
   }
 
   // --- tasks ---
@@ -391,8 +416,9 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   std::mutex random_mutex_;  // a policy's random is called by one at a time
   event_count changed_;      // a guest has left
   mutable std::mutex mutex_;
-  ledger ledger_;           // \ guarded by mutex_
-  std::size_t guests_ = 0;  // /
+  ledger ledger_;             // \ guarded by mutex_
+  std::size_t guests_ = 0;    // |
+  watch* watches_ = nullptr;  // /
 };
 
 }  // namespace detail
