@@ -40,17 +40,18 @@ constexpr const char* usage =
     "  (nothing)         the cells with targets, and their neighbours\n"
     "  --all             the whole matrix: items of 8 and 64 bytes and pointers, capacities 64, 4096 and "
     "65536\n"
-    "                    and none, one by one, in batches, waiting; selects; timers; topics; delivery\n"
+    "                    and none, one by one, in batches, waiting; selects; timers; topics; delivery; flow\n"
     "  --pairs           1 to 8 producers with as many consumers, with and without backoff\n"
     "  --benchmark_filter=REGEX   what matches in verbs/item/capacity/shape/contender, and in\n"
-    "                    burst/item/contender, timers/workload/contender, topics/table/column/contender and\n"
-    "                    delivery/table/column/contender\n"
+    "                    burst/item/contender, timers/workload/contender, and topics, delivery or flow\n"
+    "                    /table/column/contender\n"
     "  --timers          only these\n"
     "  --topics          only these\n"
     "  --delivery        only this: consumer groups\n"
-    "  --messages=N      of a sample of topics or delivery at most, default 2000000, or 200000 of what runs "
-    "without\n"
-    "                    arguments\n"
+    "  --flow            only this: pipelines, the bus, requests, sagas, metrics\n"
+    "  --messages=N      of a sample of topics, delivery or flow at most, default 2000000, or 200000 of what "
+    "runs\n"
+    "                    without arguments\n"
     "  --list            names what would run\n"
     "  --rounds=N        default 21, at least 7\n"
     "  --milliseconds=N  a sample's length, default 30\n"
@@ -63,6 +64,7 @@ struct settings {
   bool timers = false;
   bool topics = false;
   bool delivery = false;
+  bool flow = false;
   bool list = false;
   std::size_t rounds = 21;
   double seconds = 0.030;
@@ -72,7 +74,7 @@ struct settings {
   std::string command = "millrace_bench";
 
   /// Whether only what has an option of its own was asked for.
-  [[nodiscard]] bool only_parts() const { return timers || topics || delivery; }
+  [[nodiscard]] bool only_parts() const { return timers || topics || delivery || flow; }
 };
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -111,6 +113,8 @@ settings parse(int argc, char** argv) {
       s.topics = true;
     } else if (argument == "--delivery") {
       s.delivery = true;
+    } else if (argument == "--flow") {
+      s.flow = true;
     } else if (argument == "--list") {
       s.list = true;
     } else if (const char* rounds = value("--rounds=")) {
@@ -208,7 +212,7 @@ struct table_turn {
 };
 using table_cell = std::vector<table_turn>;
 
-/// What was chosen of a part of the program, topics or delivery.
+/// What was chosen of a part of the program: topics, delivery or flow.
 struct table_section {
   const char* name;
   std::vector<table_cell> cells;
@@ -234,14 +238,16 @@ table_section chosen_topics(const bench::suite& all, const settings& s) {
   return topics;
 }
 
-table_section chosen_delivery(const bench::suite& all, const settings& s) {
-  table_section delivery{"delivery", {}};
-  for (const bench::table_entry& e : all.delivery) {
-    if (filtered(name_of(delivery.name, e)).value_or(s.all || s.delivery)) {
-      delivery.enter(e, s.messages != 0 ? s.messages : most_messages);
+/// `is_asked_for`: by an option of its own.
+table_section chosen_section(const char* name, const std::vector<bench::table_entry>& entries,
+                             bool is_asked_for, const settings& s) {
+  table_section section{name, {}};
+  for (const bench::table_entry& e : entries) {
+    if (filtered(name_of(name, e)).value_or(s.all || is_asked_for)) {
+      section.enter(e, s.messages != 0 ? s.messages : most_messages);
     }
   }
-  return delivery;
+  return section;
 }
 
 /// Takes what Google Benchmark has measured.
@@ -528,13 +534,23 @@ int main(int argc, char** argv) {
   bench::add_delivery_channel(all);
   bench::add_redis(all);
   bench::add_nats(all);
+#if BENCH_FLOW
+  bench::add_pipeline(all);
+  bench::add_pipeline_channels(all);
+  bench::add_pipeline_tbb(all);
+  bench::add_bus(all);
+  bench::add_request(all);
+  bench::add_saga(all);
+  bench::add_metrics(all);
+#endif
 
-  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}, {}, {}};
+  bench::results r{chosen_contests(all, s), chosen_bursts(all, s), {}, {}, {}, {}};
   const std::vector<const bench::timer_entry*> timers = chosen_timers(all, s);
   const table_section topics = chosen_topics(all, s);
-  const table_section delivery = chosen_delivery(all, s);
+  const table_section delivery = chosen_section("delivery", all.delivery, s.delivery, s);
+  const table_section flow = chosen_section("flow", all.flow, s.flow, s);
   if (r.contests.empty() && r.bursts.empty() && timers.empty() && topics.cells.empty() &&
-      delivery.cells.empty())
+      delivery.cells.empty() && flow.cells.empty())
     refuse("nothing matches");
   if (s.list) {
     for (const contest& c : r.contests) {
@@ -542,7 +558,7 @@ int main(int argc, char** argv) {
     }
     for (const burst_series& b : r.bursts) fmt::print("{}\n", name_of(*b.who));
     for (const bench::timer_entry* e : timers) fmt::print("{}\n", name_of(*e));
-    for (const table_section* part : {&topics, &delivery}) {
+    for (const table_section* part : {&topics, &delivery, &flow}) {
       for (const table_cell& c : part->cells) {
         for (const table_turn& t : c) fmt::print("{}\n", name_of(part->name, *t.who));
       }
@@ -557,6 +573,7 @@ int main(int argc, char** argv) {
   all.topics.clear();  // which ends the processes of those that have one
   r.delivery = measure(delivery, s.delivery ? s.rounds : std::min(s.rounds, enough));
   all.delivery.clear();
+  r.flow = measure(flow, s.flow ? s.rounds : std::min(s.rounds, enough));
   measure(r.contests, s);
 
   const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());

@@ -17,10 +17,6 @@
 #include "support/delivery.hpp"
 #include "support/suite.hpp"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace {
 
 using namespace bench;
@@ -161,16 +157,6 @@ std::vector<double> sample_groups(std::size_t n, std::uint64_t messages) {
 }
 
 // --- memory ---
-
-/// Bytes that are allocated in this process.
-double allocated() {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-  const auto now = ::mallinfo2();
-  return static_cast<double>(now.uordblks + now.hblkhd);
-#else
-  return resident_memory().now;
-#endif
-}
 
 struct bytes_a_message {
   double in_flight;

@@ -12,6 +12,10 @@
 #include <system_error>
 #include <utility>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
@@ -34,6 +38,15 @@ struct pipe_ends {
 };
 
 }  // namespace
+
+double bench::allocated() {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  const auto now = ::mallinfo2();
+  return static_cast<double>(now.uordblks + now.hblkhd);
+#else
+  return resident_memory().now;
+#endif
+}
 
 bench::resident bench::resident_memory() {
   resident r;

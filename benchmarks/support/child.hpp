@@ -14,6 +14,8 @@ struct resident {
   double most = 0;
 };
 [[nodiscard]] resident resident_memory();
+/// Bytes that are allocated in this process.
+[[nodiscard]] double allocated();
 
 /// Calls `body` in a child process, with room for `size` bytes of answer. Throws std::runtime_error if the child fails,
 /// with what it has said of that.

@@ -240,6 +240,7 @@ void print_tables(const results& all, const suite& s, const circumstances& c) {
   print_timers(all, s);
   print_section("topics", all.topics, {}, s.topic_notes);
   print_section("delivery", all.delivery, s.delivery_targets, s.delivery_notes);
+  print_section("flow", all.flow, s.flow_targets, s.flow_notes);
   for (const std::string& note : s.notes) fmt::print("not there: {}\n", note);
 }
 
@@ -260,7 +261,8 @@ bool write_page(const std::string& path, const results& all, const suite& s, con
                                                section_text(section, of, targets, missing));
   };
   if (!put_section("topics", all.topics, {}, s.topic_notes) ||
-      !put_section("delivery", all.delivery, s.delivery_targets, s.delivery_notes)) {
+      !put_section("delivery", all.delivery, s.delivery_targets, s.delivery_notes) ||
+      !put_section("flow", all.flow, s.flow_targets, s.flow_notes)) {
     return false;
   }
   std::ofstream out(path);
@@ -358,6 +360,7 @@ bool write_json(const std::string& path, const results& all) {
   };
   for (const table_series& t : all.topics) write_table("topics", t);
   for (const table_series& t : all.delivery) write_table("delivery", t);
+  for (const table_series& t : all.flow) write_table("flow", t);
   json.Finalize();
   out << '\n';
   return out.good();

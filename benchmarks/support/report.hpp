@@ -24,19 +24,20 @@ struct results {
   std::vector<timer_series> timers;
   std::vector<table_series> topics;
   std::vector<table_series> delivery;
+  std::vector<table_series> flow;
 };
 
-/// Every contender of every cell, the bursts, then the targets, then the timers with theirs, then the topics and the delivery.
+/// Every contender of every cell, the bursts, then the targets, then the timers with theirs, then the topics, the delivery and the flow.
 void print_tables(const results& all, const suite& s, const circumstances& c);
 
-/// Replaces what stands between the marks of the bench page: the tables of the queues, the timers, the topics and the
-/// delivery, as far as they have been measured. False: no such file, or no marks.
+/// Replaces what stands between the marks of the bench page: the tables of the queues, the timers, the topics, the delivery
+/// and the flow, as far as they have been measured. False: no such file, or no marks.
 [[nodiscard]] bool write_page(const std::string& path, const results& all, const suite& s,
                               const circumstances& c);
 
 /// One entry a round and contender, and for each contender an aggregate "median" with the counters `q1`, `q3`
 /// and, where there is one of ours, `ours_is_faster`; of a burst and of timers one entry, whose counters
-/// say all; of topics and delivery one a cell and contender. False: the file cannot be written.
+/// say all; of topics, delivery and flow one a cell and contender. False: the file cannot be written.
 [[nodiscard]] bool write_json(const std::string& path, const results& all);
 
 // The part of the timers, in timer_report.cpp.
@@ -45,7 +46,7 @@ void print_timers(const results& all, const suite& s);
 /// What the table calls it.
 [[nodiscard]] const char* name_of(timer_figure f);
 
-// That of what stands in tables, in table_report.cpp: `section` is topics or delivery.
+// That of what stands in tables, in table_report.cpp: `section` is topics, delivery or flow.
 void print_section(const char* section, const std::vector<table_series>& all,
                    const std::vector<table_target>& targets, const std::vector<std::string>& missing);
 [[nodiscard]] std::string section_text(const char* section, const std::vector<table_series>& all,

@@ -12,6 +12,7 @@
 #include "support/burst.hpp"
 #include "support/cell.hpp"
 #include "support/drive.hpp"
+#include "support/flow.hpp"
 #include "support/items.hpp"
 #include "support/role.hpp"
 #include "support/tables.hpp"
@@ -117,23 +118,33 @@ class suite {
     return {topics, name, as};
   }
 
+  /// `C` is entered in the workloads of pipelines by what this returns.
+  template <template <flow::size, flow::order> class C>
+  flow::entering_pipeline<C> add_pipeline(const char* name, role as) {
+    return {flow, name, as};
+  }
+
   /// A peer that is not there, for the report.
   void missing(std::string what) { notes.push_back(std::move(what)); }
   void missing_topic(std::string what) { topic_notes.push_back(std::move(what)); }
   void missing_delivery(std::string what) { delivery_notes.push_back(std::move(what)); }
+  void missing_flow(std::string what) { flow_notes.push_back(std::move(what)); }
 
   std::vector<entry> entries;
   std::vector<burst_entry> bursts;
   std::vector<timer_entry> timers;
   std::vector<table_entry> topics;
   std::vector<table_entry> delivery;
+  std::vector<table_entry> flow;
   std::vector<target> targets;
   std::vector<timer_target> timer_targets;
   std::vector<table_target> delivery_targets;
+  std::vector<table_target> flow_targets;
   double burst_bytes_at_most = 0;  // an item, for ours
   std::vector<std::string> notes;
   std::vector<std::string> topic_notes;
   std::vector<std::string> delivery_notes;
+  std::vector<std::string> flow_notes;
 
  private:
   template <class T>
@@ -162,7 +173,7 @@ class suite {
   }
 };
 
-// One function a file of queue/, time/, topic/, delivery/ and alternatives/.
+// One function a file of queue/, time/, topic/, delivery/, flow/, bus/, metrics/ and alternatives/.
 void add_mpmc_queue(suite&);
 void add_spsc_queue(suite&);
 void add_unbounded_queue(suite&);
@@ -203,5 +214,13 @@ void add_consumer_group(suite&);
 void add_delivery_channel(suite&);
 void add_redis(suite&);
 void add_nats(suite&);
+
+void add_pipeline(suite&);
+void add_pipeline_channels(suite&);
+void add_pipeline_tbb(suite&);
+void add_bus(suite&);
+void add_request(suite&);
+void add_saga(suite&);
+void add_metrics(suite&);
 
 }  // namespace bench

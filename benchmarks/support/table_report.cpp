@@ -18,7 +18,7 @@ struct table_caption {
   const char* table;
   const char* text;
 };
-constexpr std::array<table_caption, 11> captions{{
+constexpr std::array<table_caption, 21> captions{{
     {"spinning/8B", "Nanoseconds a message. Who waits pauses 64 times and yields from then on."},
     {"spinning/64B", "Likewise."},
     {"parking/8B", "Nanoseconds a message. Who waits sleeps, in the way that the contender has for it."},
@@ -37,6 +37,19 @@ constexpr std::array<table_caption, 11> captions{{
      "of all of them."},
     {"memory",
      "100,000 messages taken by one group: bytes a message, without the log's own, which stand beside."},
+    {"pipeline/tiny", "Four stages of a few nanoseconds: nanoseconds a message, 192 inside at the most."},
+    {"pipeline/1us", "Likewise, four stages of about a microsecond."},
+    {"bus/publish",
+     "Nanoseconds to publish to a topic of a bus, by how many subscriptions with wildcards match its name."},
+    {"bus/subscribe", "Microseconds to subscribe, and to make a topic that two of the subscriptions match."},
+    {"request", "Nanoseconds a round trip, with the answer in another thread."},
+    {"request/alone", "Nanoseconds to ask, to answer and to get that, in one thread."},
+    {"saga",
+     "Sagas of four steps that do nothing: nanoseconds a step, from the first start to the last end."},
+    {"saga/waiting", "10,000 sagas that wait for an answer: bytes each."},
+    {"metrics/instruments", "Nanoseconds a call, as the thread sees it that makes it."},
+    {"metrics/overhead",
+     "Nanoseconds a message, published on a topic of a bus and handled, with metrics and without."},
 }};
 
 template <class F>

@@ -131,8 +131,6 @@ TEST_CASE(
 TEST_CASE(
     "a topic and a subscription that are made beside each other find each other, whichever takes longer") {
   const watchdog guard("bus, one in the middle of the other");
-  bus b({.workers = 1});
-  REQUIRE(b.start().ok());
   // The group function is called once when it is given, and then while the group of a topic is being made: there it stands.
   int calls = 0;
   std::latch is_there(1);
@@ -144,6 +142,8 @@ TEST_CASE(
   };
   std::atomic<int> by_slow{0};
   std::atomic<int> by_other{0};
+  bus b({.workers = 1});
+  REQUIRE(b.start().ok());
   const auto subscribe_slow = [&] {
     return b.subscribe<int>("t.*", "slow", {.group = slowly}, [&](const int&) { ++by_slow; }).ok();
   };
@@ -213,8 +213,8 @@ TEST_CASE("started and stopped a thousand times") {
   const watchdog guard("bus, a thousand");
   int wrong = 0;
   for (int i = 0; i < 1000; ++i) {
+    std::atomic<int> handled{0};  // outlives the bus, whose handlers may still run
     bus b({.workers = 1 + std::size_t(i) % 2});
-    std::atomic<int> handled{0};
     wrong += !b.subscribe<int>("a.*", "g", {.dead_letters = "lost"}, [&](const int&) {
                  handled.fetch_add(1);
                }).ok();

@@ -708,7 +708,8 @@ TEST_CASE("a full topic is tried again after a pause that grows; then the order 
   CHECK(looks == 8);
   std::vector<int> seen;
   for (int i = 0; i < 100 && seen.size() < 20; ++i) {
-    for (const int v : all_of<int>(reader)) seen.push_back(v);
+    // one at a time, so that of what is claimed for the end most goes back
+    if (const int* const v = reader.try_next()) seen.push_back(*v);
     w.pass(50ms);
   }
   CHECK(seen == numbers(0, 20));

@@ -22,7 +22,7 @@
 //               an empty id. From start, resume, resume_all, retry_stuck, state and drain std::bad_alloc, and what the store
 //               throws; the saga is not run then. In a task, a lack of memory for a transition ends the program, as in
 //               executor::post; for a timer, it is as if its time had come.
-// Memory      : 900 bytes and two contexts a saga that waits for an answer, with its attempt and its time-out; 500 more in a
+// Memory      : 1,150 bytes and two contexts a saga that waits for an answer, with its attempt and its time-out; 250 more in a
 //               memory_saga_store. What is finished or stuck is kept by the store alone.
 // Cost        : 1.6 us of processor time a step, with a memory_saga_store, and actions that do nothing; two threads do 250,000
 //               steps a second. A task, a timer, a save and three allocations each.

@@ -394,7 +394,7 @@ class group_ledger {
     ready_.remove(e);
     e.is = group_entry::in_flight;
     ++e.generation;
-    ++e.attempt;
+    if (e.attempt != unlimited_attempts) ++e.attempt;
     ++e.references;
     e.leased = leased;
     e.until =
@@ -422,7 +422,7 @@ class group_ledger {
   void fail(entry& e, std::int64_t delay, std::string_view reason, std::int64_t now) noexcept {
     admission_.abort(message_of(e));
     note_failure(e, now);
-    if (e.attempt >= chosen_.retry.attempts) {
+    if (chosen_.retry.attempts != unlimited_attempts && e.attempt >= chosen_.retry.attempts) {
       bury(e, reason, now);
     } else {
       wait(e, now > never - delay ? never : now + delay);

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "millrace/core/config.hpp"
-#include "millrace/core/sync.hpp"
 #include "millrace/delivery/retry_policy.hpp"
+#include "millrace/flow/detail/retry_draw.hpp"
 #include "millrace/flow/detail/saga_attempt.hpp"
 #include "millrace/flow/saga.hpp"
 #include "millrace/flow/saga_event.hpp"
@@ -153,15 +153,8 @@ class saga_machine {
     const std::uint32_t attempt = record_.attempt;
     if (d.what() == decision::action::release) --record_.attempt;
     if (d.what() == decision::action::reject || !has_more()) return give_up(n.reason, now);
-    pause_ = d.what() == decision::action::retry_in ? d.pause() : backoff_of(p, attempt);
+    pause_ = d.what() == decision::action::retry_in ? d.pause() : backoff(p, attempt, retry_draw(p));
     plan_ = saga_plan::pause;
-  }
-  [[nodiscard]] static nanoseconds backoff_of(retry_policy& p, std::uint32_t attempt) {
-    if (p.jitter == 0) return backoff(p, attempt, 0);
-    constexpr std::uint32_t steps = 1U << 24;
-    const double drawn =
-        p.random ? p.random() : static_cast<double>(std_sync::random_below(steps)) / double{steps};
-    return backoff(p, attempt, drawn >= 0 && drawn <= 1 ? drawn : 0.5);
   }
   void give_up(const std::string& reason, nanoseconds now) {
     // why a pivot of which nothing is known: it may have decided
