@@ -19,7 +19,7 @@
 //               fail(), which has not been done then; std::logic_error from get() for an answer that has been taken.
 // Memory      : one allocation for a request, of 170 bytes and sizeof(Reply), given back when its answer and all copies of the
 //               query are gone, those in the log too; and a timer.
-// Cost        : 0.3 us in one thread, with the publish and the timer; from thread to thread about a ping-pong of two channels.
+// Cost        : 0.4 us in one thread, with the publish and the timer; from thread to thread about three ping-pongs of two channels.
 // Source      : the pattern "Request-Reply" (G. Hohpe, B. Woolf, 2003); the reply's slot in the message as the reply channels of
 //               Erlang's and Akka's ask.
 // Checked by  : tests/flow/request_test.cpp, tests/models/request_models.cpp

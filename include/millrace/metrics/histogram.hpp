@@ -11,8 +11,8 @@
 //               said in histogram_snapshot.hpp.
 // Exceptions  : std::bad_alloc from snapshot.
 // Memory      : 15,616 bytes, all in place; no allocation but for a snapshot.
-// Cost        : record: about 14 ns on one thread, 31 on each of two that meet in the sum's cache line; where that is
-//               too much, each thread has a histogram of its own, and they are merged. snapshot: about 2 microseconds.
+// Cost        : record: about 14 ns on one thread, 30 to 110 on each of two that meet in the sum's cache line; where that
+//               is too much, each thread has a histogram of its own, and they are merged. snapshot: about 2 microseconds.
 // Source      : HdrHistogram, G. Tene, 2012: buckets that are linear within a power of two.
 // Checked by  : tests/metrics/histogram_test.cpp, tests/metrics/histogram_snapshot_test.cpp
 //
