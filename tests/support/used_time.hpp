@@ -28,4 +28,18 @@ inline std::chrono::nanoseconds used_by_program() {
   return time(used.ru_utime) + time(used.ru_stime);
 }
 
+/// What the program uses in a second in which nothing happens. What spins does so for a moment before it sleeps, or this never ends.
+/// The only way to see that is to let the second pass.
+inline std::chrono::nanoseconds used_in_a_second_at_rest() {
+  using namespace std::chrono_literals;
+  const auto used_in = [](std::chrono::milliseconds time) {
+    const auto before = used_by_program();
+    std::this_thread::sleep_for(time);
+    return used_by_program() - before;
+  };
+  while (used_in(50ms) > 1ms) {
+  }
+  return used_in(1s);
+}
+
 }  // namespace support
