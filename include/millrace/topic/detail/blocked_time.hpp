@@ -14,7 +14,7 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-// Relaxed throughout: a number, and nothing hangs on it.
+// Relaxed: a number, and nothing hangs on it.
 template <class Sync>
 class blocked_time {
  public:
@@ -22,7 +22,7 @@ class blocked_time {
   void begin(std::int64_t now) noexcept { sum_.fetch_add(1 - (us(now) << shift), std::memory_order_relaxed); }
   void end(std::int64_t now) noexcept { sum_.fetch_add((us(now) << shift) - 1, std::memory_order_relaxed); }
 
-  /// now(): asked for after the sum, so that nobody has begun later.
+  /// now() is asked for after the sum, hence the acquire, so that nobody has begun later.
   template <class Now>
   [[nodiscard]] std::chrono::microseconds so_far(Now now) const noexcept {
     const std::uint64_t word = sum_.load(std::memory_order_acquire);
