@@ -11,7 +11,8 @@
 // Order       : messages appear in the order in which they are committed, but for those that had to wait, for room or for a
 //               question that was being asked.
 // Progress    : a mutex is held for some instructions; nobody waits for room, or for a question. A task is posted to the executor
-//               for each question, and for each later try to publish; the timers are told when. Nothing polls.
+//               for each question, and for each later try to publish; the timers are told when. With nothing to
+//               do nothing polls; a topic without room, or storage, is tried again after each options.room_pause.
 // Errors      : commit and rollback answer false when the message has been decided, or is lost. What is neither published nor rolled
 //               back goes to options.lost. A question that is being asked is not called off: what a handle says meanwhile counts,
 //               and is done when the question returns. In one process only: a crash loses what was prepared.
