@@ -351,7 +351,30 @@ class neighbours {
   reading begin_ = read();
 };
 
-void measure(std::vector<contest>& contests, const settings& s) {
+/// How fast the processor is: a machine that is shared changes that from minute to minute.
+class pace {
+ public:
+  void look() {
+    constexpr unsigned additions = 100'000;
+    std::uint64_t sum = 0;
+    const auto begin = bench::stopwatch::now();
+    for (unsigned i = 0; i < additions; ++i) {
+      ++sum;
+      benchmark::DoNotOptimize(sum);  // each needs the one before
+    }
+    const std::chrono::duration<double, std::nano> took = bench::stopwatch::now() - begin;
+    additions_.push_back(took.count() / additions);
+  }
+  [[nodiscard]] std::optional<bench::spread> addition() const {
+    if (additions_.empty()) return std::nullopt;
+    return bench::spread_of(additions_);
+  }
+
+ private:
+  std::vector<double> additions_;
+};
+
+void measure(std::vector<contest>& contests, const settings& s, pace& processor) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   runner google(contests);
   std::mt19937 random(std::random_device{}());
@@ -374,6 +397,7 @@ void measure(std::vector<contest>& contests, const settings& s) {
         if (round == 0) {
           google.calibrate(*x, s.seconds);
         } else {
+          processor.look();
           x->ns.push_back(1e9 * google.run(*x) / static_cast<double>(x->items));
         }
       }
@@ -451,7 +475,7 @@ void shorten(const char* section, table_turn& t) {
 }
 
 /// As the cells of the queues: a round runs the cells in random order, and in each its contenders, once, in random order.
-std::vector<table_series> measure(table_section section, std::size_t rounds) {
+std::vector<table_series> measure(table_section section, std::size_t rounds, pace& processor) {
   std::vector<table_cell>& cells = section.cells;
   std::vector<table_series> all;
   const auto note = [&](const bench::table_entry& e, std::size_t i, const double* value) {
@@ -479,6 +503,7 @@ std::vector<table_series> measure(table_section section, std::size_t rounds) {
           shorten(section.name, t);
           continue;
         }
+        processor.look();
         const std::vector<double> figures = sample(section.name, t);
         for (std::size_t i = 0; i < figures.size(); ++i) note(*t.who, i, &figures[i]);
       }
@@ -566,17 +591,19 @@ int main(int argc, char** argv) {
     return 0;
   }
   const neighbours others;
+  pace processor;
   constexpr std::size_t enough = 7;  // of what takes long
   measure(r.bursts, std::min(s.rounds, enough));
   r.timers = measure(timers, s.timers ? s.rounds : std::min(s.rounds, enough));
-  r.topics = measure(topics, s.topics ? s.rounds : std::min(s.rounds, enough));
+  r.topics = measure(topics, s.topics ? s.rounds : std::min(s.rounds, enough), processor);
   all.topics.clear();  // which ends the processes of those that have one
-  r.delivery = measure(delivery, s.delivery ? s.rounds : std::min(s.rounds, enough));
+  r.delivery = measure(delivery, s.delivery ? s.rounds : std::min(s.rounds, enough), processor);
   all.delivery.clear();
-  r.flow = measure(flow, s.flow ? s.rounds : std::min(s.rounds, enough));
-  measure(r.contests, s);
+  r.flow = measure(flow, s.flow ? s.rounds : std::min(s.rounds, enough), processor);
+  measure(r.contests, s, processor);
 
-  const bench::circumstances c = bench::here_and_now(s.command, s.rounds, others.share());
+  const bench::circumstances c =
+      bench::here_and_now(s.command, s.rounds, others.share(), processor.addition());
   print_tables(r, all, c);
   if (!s.json.empty() && !write_json(s.json, r)) refuse(fmt::format("cannot write {}", s.json));
   if (!s.page.empty() && !write_page(s.page, r, all, c))

@@ -45,9 +45,14 @@ std::vector<verdict> verdicts(const std::vector<contest>& contests, const suite&
   return all;
 }
 
-std::string others(const circumstances& c) {
-  if (c.others < 0) return {};
-  return fmt::format("; other programs took {:.0f} % of the machine meanwhile", 100 * c.others);
+std::string meanwhile(const circumstances& c) {
+  std::string text;
+  if (c.others >= 0)
+    text += fmt::format("; other programs took {:.0f} % of the machine meanwhile", 100 * c.others);
+  if (c.addition)
+    text += fmt::format("; an addition took {:.2f} ns ({:.2f} - {:.2f})", c.addition->median, c.addition->q1,
+                        c.addition->q3);
+  return text;
 }
 
 std::string outcome_of(const verdict& v) {
@@ -73,8 +78,8 @@ std::string burst_verdict(const std::vector<burst_series>& bursts, const suite& 
 }
 
 std::string heading(const circumstances& c, std::size_t rounds) {
-  return fmt::format("{}; {}; {}{}.\n`{}`: {} rounds.\n", c.machine, c.compiler, c.date, others(c), c.command,
-                     rounds);
+  return fmt::format("{}; {}; {}{}.\n`{}`: {} rounds.\n", c.machine, c.compiler, c.date, meanwhile(c),
+                     c.command, rounds);
 }
 
 std::size_t rounds_of(const timer_series& t) {
@@ -166,7 +171,8 @@ bool put_between_marks(std::string& page, const char* name, const std::string& t
 
 }  // namespace
 
-circumstances here_and_now(const std::string& command, std::size_t rounds, double others) {
+circumstances here_and_now(const std::string& command, std::size_t rounds, double others,
+                           std::optional<spread> addition) {
   circumstances c;
   utsname system{};
   uname(&system);
@@ -184,12 +190,13 @@ circumstances here_and_now(const std::string& command, std::size_t rounds, doubl
   c.command = command;
   c.rounds = rounds;
   c.others = others;
+  c.addition = addition;
   return c;
 }
 
 void print_tables(const results& all, const suite& s, const circumstances& c) {
   const std::vector<contest>& contests = all.contests;
-  fmt::print("{}; {}; {}{}\n", c.machine, c.compiler, c.date, others(c));
+  fmt::print("{}; {}; {}{}\n", c.machine, c.compiler, c.date, meanwhile(c));
   fmt::print(
       "{} rounds. ns: nanoseconds an item (a round trip in ping-pong, a push and a pop in single), median "
       "and\n"

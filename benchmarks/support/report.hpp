@@ -1,6 +1,7 @@
 // The results for people (on the terminal, in the bench page) and for programs (JSON as Google Benchmark's).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,11 @@ struct circumstances {
   std::string command;
   std::size_t rounds;
   double others;  // the part of the machine that other programs took meanwhile, 0 .. 1; less than 0: unknown
+  // nanoseconds for an addition that needs the one before, as the processor made them meanwhile
+  std::optional<spread> addition;
 };
-[[nodiscard]] circumstances here_and_now(const std::string& command, std::size_t rounds, double others);
+[[nodiscard]] circumstances here_and_now(const std::string& command, std::size_t rounds, double others,
+                                         std::optional<spread> addition);
 
 struct results {
   std::vector<contest> contests;

@@ -123,8 +123,11 @@ double race_through(C& log, const plan& p, std::uint64_t messages) {
   bodies all;
   for (unsigned k = 0; k < p.producers; ++k) {
     all.push_back([&log, k, share = messages / p.producers](tally&) {
-      for (std::uint64_t i = k * share + 1; i <= (k + 1) * share; ++i)
-        log.publish(k, item<T>::make(number(i)));
+      // why copies: what the closure holds would be read anew for every message
+      C& to = log;
+      const unsigned me = k;
+      const std::uint64_t last = (k + 1) * share;
+      for (std::uint64_t i = k * share + 1; i <= last; ++i) to.publish(me, item<T>::make(number(i)));
     });
   }
   for (unsigned r = 0; r < p.readers.size(); ++r) {
