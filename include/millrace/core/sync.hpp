@@ -209,7 +209,7 @@ struct std_sync {
 #endif
   }
   static void light_fence() noexcept {
-    if (asymmetric.load(std::memory_order_relaxed)) {
+    if (asymmetric.load(std::memory_order_relaxed)) [[likely]] {
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
       full_fence();

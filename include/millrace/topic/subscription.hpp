@@ -285,7 +285,8 @@ class subscription {
   template <class Stop, class Handler>
   outcome run_until(const Stop& stop, Handler& handler) {
     release();
-    detail::gathering<Sync> gather;
+    // why more of them with many publishers: each waits for the lines that a reader has taken, and does nothing meanwhile
+    detail::gathering<Sync> gather(log::many ? 256 : 64);
     for (;;) {
       if (stop.stop_requested()) return outcome::cancelled;
       std::uint64_t looked_at = 0;

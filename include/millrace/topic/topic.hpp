@@ -317,12 +317,13 @@ class topic {
     const outcome o = log_.offer(std::forward<Args>(args)...);
     if (o != outcome::full) [[likely]]
       return o;
-    const blocked waits(log_);
-    limit.start();
-    return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit,
-                                 [&](bool) { return log_.offer(std::forward<Args>(args)...); });
+    if constexpr (detail::arguments<T, Args...>::passed_as_copy) {
+      T copy(std::forward<Args>(args)...);
+      return wait_for_room(detail::never_stops(), limit, std::move(copy));
+    } else {
+      return wait_for_room(detail::never_stops(), limit, std::forward<Args>(args)...);
+    }
   }
-
   template <class Stop, class Value>
   outcome put_until(const Stop& stop, Value&& value) {
     const outcome o = log_.offer(std::forward<Value>(value));
@@ -330,10 +331,15 @@ class topic {
       return o;
     const auto wake = [line = &log_.room.events]() noexcept { line->notify_each(); };
     typename detail::stop_callback_of<Stop, decltype(wake)>::type on_stop(stop, wake);
-    const blocked waits(log_);
     detail::no_limit limit;
+    return wait_for_room(stop, limit, std::forward<Value>(value));
+  }
+  template <class Stop, class Limit, class... Args>
+  MILLRACE_NOINLINE outcome wait_for_room(const Stop& stop, Limit& limit, Args&&... args) {
+    const blocked waits(log_);
+    limit.start();
     return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit, [&](bool) {
-      return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Value>(value));
+      return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Args>(args)...);
     });
   }
 

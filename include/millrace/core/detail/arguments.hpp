@@ -21,6 +21,12 @@ struct arguments {
   static constexpr bool spared =
       ((std::is_lvalue_reference_v<Args> || std::is_trivially_copyable_v<std::remove_cvref_t<Args>>) && ...);
 
+  /// Whoever is to try again is given a copy, and not where they are.
+  // why: a call that may look at them keeps the value in memory, however seldom it is made. It is written there in small
+  // pieces and read from there in larger ones, for which the processor waits until all its writes are done.
+  static constexpr bool passed_as_copy =
+      one_value && std::is_trivially_copyable_v<T> && sizeof(T) <= 2 * cache_line_size;
+
   /// Puts `value` back where it came from. False: impossible.
   static bool give_back(T&& value, std::remove_reference_t<Args>&... args) {
     if constexpr (one_rvalue && std::is_move_assignable_v<T>) {

@@ -14,9 +14,12 @@ namespace detail {
 template <class Sync>
 class gathering {
  public:
+  /// `enough`: messages at a time, for which no breath is needed.
+  explicit gathering(std::uint64_t enough) noexcept : enough_(enough) {}
+
   /// Having read that many.
   void after(std::uint64_t messages) noexcept {
-    if (messages >= enough) {
+    if (messages >= enough_) {
       pauses_ -= pauses_ / 4;
     } else if (messages == 1 && pauses_ >= alone) {
       pauses_ = 0;  // nothing came meanwhile: not a stream, but somebody who waits for an answer, perhaps
@@ -27,10 +30,10 @@ class gathering {
   }
 
  private:
-  static constexpr std::uint64_t enough = 64;
   static constexpr unsigned first = 4;
   static constexpr unsigned alone = 16;
   static constexpr unsigned most = 128;
+  const std::uint64_t enough_;
   unsigned pauses_ = 0;
 };
 

@@ -180,7 +180,7 @@ class log_core {
   MILLRACE_INLINE void tell_published() noexcept {
     Sync::light_fence();
     if (published.events.waiters_approx() != 0 ||
-        (orphans_.load(std::memory_order_relaxed) && advanced.events.waiters_approx() != 0)) {
+        (orphans_.load(std::memory_order_relaxed) && advanced.events.waiters_approx() != 0)) [[unlikely]] {
       wake_readers();
     }
   }

@@ -237,8 +237,10 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
  private:
   // why not in a model check: whoever pauses there lets the publisher come first
   static constexpr unsigned patience = requires { Sync::impatient; } ? 0 : 64;
-  static constexpr std::uint64_t most_at_once = 1024;  // see claims_word
+  static constexpr std::uint64_t most_at_once = 1024;                               // see claims_word
+  static constexpr std::size_t ahead = sizeof(slot) > 32 ? 4 * sizeof(slot) : 128;  // bytes, for a prefetch
 
+  // why passed by value to what is not inlined: otherwise it lies in memory, between two fetch-adds, which wait for it
   struct place {
     segment_type* in;
     slot* at;
@@ -319,7 +321,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         continue;
       }
       p = {&s, &s.cells()[i], s.lives(std::memory_order_relaxed).number(), stamp};
-      prefetch_behind<Sync>(p.at, 128);
+      prefetch_behind<Sync>(p.at, ahead);
       if (n > this->size_ - i) {
         if constexpr (std::is_lvalue_reference_v<Count>) n = this->size_ - i;
       }
@@ -419,7 +421,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     p.at->state.store(slot::full(p.number),
                       std::memory_order_release);  // (5) pairs with the readers' look at the state
     Sync::light_fence();
-    return !p.in->suspected.load(std::memory_order_relaxed) || settle(p);
+    if (!p.in->suspected.load(std::memory_order_relaxed)) [[likely]]
+      return true;
+    return settle(p);
   }
   [[nodiscard]] MILLRACE_INLINE bool publish(const place& p) noexcept {
     if (!put(p)) return false;
@@ -434,7 +438,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   }
   /// By the slot's publisher, which has said what is in it: with the verdict `full`, that counts. False: a reader has given
   /// it up.
-  [[nodiscard]] MILLRACE_NOINLINE static bool settle(const place& p) noexcept {
+  [[nodiscard]] MILLRACE_NOINLINE static bool settle(place p) noexcept {
     word v = p.at->verdict.load(std::memory_order_relaxed);
     for (;;) {
       if (v == slot::dead(p.number)) return false;
@@ -459,7 +463,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
 
   /// The value in `p`, whose slot is dead.
   template <class... Args>
-  MILLRACE_NOINLINE outcome offer_anew(const place& p, Args&&... args) {
+  MILLRACE_NOINLINE outcome offer_anew(place p, Args&&... args) {
     T rescued(std::move(*p.at->value()));
     std::destroy_at(p.at->value());
     let_go(p);
@@ -478,7 +482,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
       take_back(p, value);
     }
   }
-  MILLRACE_NOINLINE void take_back(const place& p, T& value) {
+  MILLRACE_NOINLINE void take_back(place p, T& value) {
     if constexpr (std::is_nothrow_move_constructible_v<T>) {
       std::destroy_at(&value);
       std::construct_at(&value, std::move(*p.at->value()));

@@ -142,6 +142,8 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   }
 
  private:
+  static constexpr std::size_t ahead = sizeof(T) > 16 ? 16 * sizeof(T) : 256;  // bytes, for a prefetch
+
   [[nodiscard]] MILLRACE_INLINE bool claim(std::uint64_t at, std::uint64_t to) noexcept {
     claimed_.store(to, std::memory_order_relaxed);
     Sync::light_fence();
@@ -160,7 +162,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   template <class... Args>
   MILLRACE_INLINE void put(std::uint64_t at, Args&&... args) {
     const std::uint64_t i = at & mask_;
-    prefetch_behind<Sync>(slots_ + i, 256);
+    prefetch_behind<Sync>(slots_ + i, ahead);
     ::new (static_cast<void*>(slots_[i].bytes)) T(std::forward<Args>(args)...);
     if (stamped_) [[unlikely]]
       last_->stamps()[i] = this->now();
