@@ -286,7 +286,7 @@ class subscription {
   outcome run_until(const Stop& stop, Handler& handler) {
     release();
     // why more of them with many publishers: each waits for the lines that a reader has taken, and does nothing meanwhile
-    detail::gathering<Sync> gather(log::many ? 256 : 64);
+    detail::gathering<Sync> gather(log::many ? 512 : 64, log::many ? 256 : 128);
     for (;;) {
       if (stop.stop_requested()) return outcome::cancelled;
       std::uint64_t looked_at = 0;

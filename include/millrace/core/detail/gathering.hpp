@@ -14,8 +14,8 @@ namespace detail {
 template <class Sync>
 class gathering {
  public:
-  /// `enough`: messages at a time, for which no breath is needed.
-  explicit gathering(std::uint64_t enough) noexcept : enough_(enough) {}
+  /// `enough`: messages at a time, for which no breath is needed; `most`: pauses to a breath.
+  gathering(std::uint64_t enough, unsigned most) noexcept : enough_(enough), most_(most) {}
 
   /// Having read that many.
   void after(std::uint64_t messages) noexcept {
@@ -24,7 +24,7 @@ class gathering {
     } else if (messages == 1 && pauses_ >= alone) {
       pauses_ = 0;  // nothing came meanwhile: not a stream, but somebody who waits for an answer, perhaps
     } else {
-      pauses_ = 2 * pauses_ + first < most ? 2 * pauses_ + first : most;
+      pauses_ = 2 * pauses_ + first < most_ ? 2 * pauses_ + first : most_;
     }
     for (unsigned p = 0; p < pauses_; ++p) Sync::pause();
   }
@@ -32,8 +32,8 @@ class gathering {
  private:
   static constexpr unsigned first = 4;
   static constexpr unsigned alone = 16;
-  static constexpr unsigned most = 128;
   const std::uint64_t enough_;
+  const unsigned most_;
   unsigned pauses_ = 0;
 };
 

@@ -33,7 +33,7 @@ class group_worker {
   /// Until the group's stream has ended (closed), or a stop is requested (cancelled).
   template <class Stop>
   outcome run(const Stop& stop) {
-    gathering<typename state::sync> gather(64);
+    gathering<typename state::sync> gather(64, 128);
     for (;;) {
       claimed batch[most];
       std::size_t n = 0;
