@@ -24,7 +24,7 @@
 //               many as hold `capacity` messages and up to three more, made when they are first needed and used again;
 //               eight that are not needed are kept at the most. A reader takes 128 bytes. A lossy reader keeps a segment
 //               more, and drop_newest as much again as the capacity. What bytes() tells.
-// Cost        : 2 ns to publish (single), 12 to 15 (multi), whatever the number of readers; every `segment` messages a look at
+// Cost        : 2 ns to publish (single), 11 to 14 (multi), whatever the number of readers; every `segment` messages a look at
 //               each reader.
 // Source      : cursors on a shared log, as LMAX's Disruptor (M. Thompson et al., 2011) and Kafka (J. Kreps et al., 2011).
 // Checked by  : tests/topic/topic_test.cpp, tests/topic/histories_test.cpp, tests/topic/stalls_test.cpp,
