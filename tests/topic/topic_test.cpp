@@ -9,6 +9,7 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -142,6 +143,35 @@ TEMPLATE_TEST_CASE("publish sleeps while there is no room; a read, a leave and a
   blocked([](auto&, auto& r) { r.reset(); }, outcome::ok);
   blocked([](auto&, auto& r) { r->seek(millrace::latest); }, outcome::ok);
   blocked([](auto& t, auto&) { t.close(); }, outcome::closed);
+}
+
+TEMPLATE_TEST_CASE("a stop ends a publish that waits for room, and the value stays", "", BOTH_KINDS) {
+  const watchdog guard("publishing with a stop");
+  typename TestType::template topic<std::unique_ptr<int>> t(1, {.segment = 2});
+  auto reader = t.subscribe();
+  std::stop_source stop;
+  auto p = std::make_unique<int>(1);
+  REQUIRE(t.publish(std::move(p), stop.get_token()) == outcome::ok);
+  p = std::make_unique<int>(2);
+  watching_sync::reset();
+  outcome result = outcome::full;
+  std::thread publisher([&] { result = t.publish(std::move(p), stop.get_token()); });
+  watching_sync::await_parked(1);
+  stop.request_stop();
+  publisher.join();
+  REQUIRE(result == outcome::cancelled);
+  REQUIRE(t.publish(std::move(p), stop.get_token()) == outcome::cancelled);
+  REQUIRE(*p == 2);
+  reader.seek(millrace::latest);
+  REQUIRE(t.publish(std::move(p), stop.get_token()) == outcome::ok);
+  REQUIRE(**reader.next() == 2);
+
+  typename TestType::template topic<int> words(1, {.segment = 2});
+  auto slow = words.subscribe();
+  const int word = 7;
+  REQUIRE(words.publish(word, stop.get_token()) == outcome::ok);
+  REQUIRE(words.publish(word, stop.get_token()) == outcome::cancelled);
+  REQUIRE(read_all(slow) == ints{7});
 }
 
 TEMPLATE_TEST_CASE("how long publishers have waited is known, also while they wait", "", BOTH_KINDS) {
