@@ -611,9 +611,10 @@ void trial(const char* name, std::size_t times, double share) {
       static_cast<unsigned long long>(sum.lives), static_cast<unsigned long long>(sum.throws),
       static_cast<unsigned long long>(sum.freezes),
       std::chrono::duration<double>(clock::now() - began).count());
-  CHECK(sum.deliveries > 2 * sum.accepted);
-  CHECK(sum.missed > 0);
-  // Some have come again; how many in a short run under a sanitizer is up to the scheduler.
+  // The first reader gets all of them. How much the others get and miss in a short run under a sanitizer, and how often
+  // they come again, is up to the scheduler.
+  CHECK(sum.deliveries > (support::watched ? 1 : 2) * sum.accepted);
+  if (!support::watched) CHECK(sum.missed > 0);
   CHECK(sum.lives > (support::watched ? 8 : 15) * sum.rounds);
 }
 

@@ -210,7 +210,7 @@ class mpmc_queue {
     } else {
       return ring_.push(
           p, [&](void* place) { ::new (place) T(std::forward<Args>(args)...); },
-          [&](T&& value) { return arguments::give_back(std::move(value), args...); });
+          arguments::giving_back(args...));
     }
   }
 

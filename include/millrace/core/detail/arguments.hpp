@@ -29,7 +29,11 @@ struct arguments {
 
   /// Puts `value` back where it came from. False: impossible.
   static bool give_back(T&& value, std::remove_reference_t<Args>&... args) {
-    if constexpr (one_rvalue && std::is_move_assignable_v<T>) {
+    if constexpr (spared) {
+      (static_cast<void>(args), ...);
+      static_cast<void>(value);
+      return true;
+    } else if constexpr (one_rvalue && std::is_move_assignable_v<T>) {
       ((args = std::move(value)), ...);
       return true;
     } else if constexpr (one_rvalue && std::is_nothrow_move_constructible_v<T>) {
@@ -38,7 +42,16 @@ struct arguments {
       return true;
     } else {
       (static_cast<void>(args), ...);
-      return spared;
+      return false;
+    }
+  }
+  /// Does that, and knows nothing of them if they were spared.
+  static auto giving_back(std::remove_reference_t<Args>&... args) {
+    if constexpr (spared) {
+      (static_cast<void>(args), ...);
+      return [](T&&) { return true; };
+    } else {
+      return [&](T&& value) { return give_back(std::move(value), args...); };
     }
   }
 };

@@ -103,7 +103,9 @@ class slot_ring : public hints<Sync> {
       ++p;
       return outcome::ok;
     }
-    return push_again(p, give_back);
+    const claim pushed = push_again(p, give_back);
+    p = pushed.cursor;
+    return pushed.result;
   }
 
   /// `take(T&&)` receives the value, which is destroyed afterwards, also if `take` throws.
@@ -334,22 +336,21 @@ class slot_ring : public hints<Sync> {
 
   /// The value has been constructed in cell p, and the position was given up by a consumer.
   template <class GiveBack>
-  MILLRACE_NOINLINE outcome push_again(std::uint64_t& p, GiveBack& give_back) {
+  MILLRACE_NOINLINE claim push_again(std::uint64_t p, GiveBack& give_back) {
     std::optional<T> value;
     for (;;) {
       take_back(p, value);
       for (;;) {
         const outcome claimed = claim_for_push(p);
         if (claimed == outcome::ok) break;
-        if (give_back(std::move(*value)) || claimed == outcome::closed) return claimed;
+        if (give_back(std::move(*value)) || claimed == outcome::closed) return {claimed, p};
         Sync::pause();
       }
       cell& c = cells_[p & mask_];
       auto make = [&](void* place) { ::new (place) T(std::move(*value)); };
       construct(c, p, make);
       if (publish(c, p)) {
-        ++p;
-        return outcome::ok;
+        return {outcome::ok, p + 1};
       }
     }
   }
