@@ -351,27 +351,28 @@ class neighbours {
   reading begin_ = read();
 };
 
-/// How fast the processor is: a machine that is shared changes that from minute to minute.
+/// How fast the processor is, which on a shared machine may change.
 class pace {
  public:
   void look() {
-    constexpr unsigned additions = 100'000;
-    std::uint64_t sum = 0;
+    constexpr unsigned n = 30'000;
+    bench::word product = 1;
     const auto begin = bench::stopwatch::now();
-    for (unsigned i = 0; i < additions; ++i) {
-      ++sum;
-      benchmark::DoNotOptimize(sum);  // each needs the one before
+    // why multiplications: one takes three cycles of most processors, and the loop is done with its own in that time
+    for (unsigned i = 0; i < n; ++i) {
+      product *= 0x9E3779B97F4A7C15U;
+      benchmark::DoNotOptimize(product);
     }
     const std::chrono::duration<double, std::nano> took = bench::stopwatch::now() - begin;
-    additions_.push_back(took.count() / additions);
+    multiplications_.push_back(took.count() / n);
   }
-  [[nodiscard]] std::optional<bench::spread> addition() const {
-    if (additions_.empty()) return std::nullopt;
-    return bench::spread_of(additions_);
+  [[nodiscard]] std::optional<bench::spread> multiplication() const {
+    if (multiplications_.empty()) return std::nullopt;
+    return bench::spread_of(multiplications_);
   }
 
  private:
-  std::vector<double> additions_;
+  std::vector<double> multiplications_;
 };
 
 void measure(std::vector<contest>& contests, const settings& s, pace& processor) {
@@ -603,7 +604,7 @@ int main(int argc, char** argv) {
   measure(r.contests, s, processor);
 
   const bench::circumstances c =
-      bench::here_and_now(s.command, s.rounds, others.share(), processor.addition());
+      bench::here_and_now(s.command, s.rounds, others.share(), processor.multiplication());
   print_tables(r, all, c);
   if (!s.json.empty() && !write_json(s.json, r)) refuse(fmt::format("cannot write {}", s.json));
   if (!s.page.empty() && !write_page(s.page, r, all, c))

@@ -49,9 +49,9 @@ std::string meanwhile(const circumstances& c) {
   std::string text;
   if (c.others >= 0)
     text += fmt::format("; other programs took {:.0f} % of the machine meanwhile", 100 * c.others);
-  if (c.addition)
-    text += fmt::format("; an addition took {:.2f} ns ({:.2f} - {:.2f})", c.addition->median, c.addition->q1,
-                        c.addition->q3);
+  if (c.multiplication)
+    text += fmt::format("; a multiplication took {:.2f} ns ({:.2f} - {:.2f})", c.multiplication->median,
+                        c.multiplication->q1, c.multiplication->q3);
   return text;
 }
 
@@ -172,7 +172,7 @@ bool put_between_marks(std::string& page, const char* name, const std::string& t
 }  // namespace
 
 circumstances here_and_now(const std::string& command, std::size_t rounds, double others,
-                           std::optional<spread> addition) {
+                           std::optional<spread> multiplication) {
   circumstances c;
   utsname system{};
   uname(&system);
@@ -190,7 +190,7 @@ circumstances here_and_now(const std::string& command, std::size_t rounds, doubl
   c.command = command;
   c.rounds = rounds;
   c.others = others;
-  c.addition = addition;
+  c.multiplication = multiplication;
   return c;
 }
 

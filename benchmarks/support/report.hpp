@@ -16,11 +16,11 @@ struct circumstances {
   std::string command;
   std::size_t rounds;
   double others;  // the part of the machine that other programs took meanwhile, 0 .. 1; less than 0: unknown
-  // nanoseconds for an addition that needs the one before, as the processor made them meanwhile
-  std::optional<spread> addition;
+  // nanoseconds for a multiplication that needs the one before, as the processor made them meanwhile
+  std::optional<spread> multiplication;
 };
 [[nodiscard]] circumstances here_and_now(const std::string& command, std::size_t rounds, double others,
-                                         std::optional<spread> addition);
+                                         std::optional<spread> multiplication);
 
 struct results {
   std::vector<contest> contests;

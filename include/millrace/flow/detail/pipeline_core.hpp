@@ -22,6 +22,7 @@
 #include "millrace/core/event_count.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/retry_policy.hpp"
+#include "millrace/flow/detail/brief_mutex.hpp"
 #include "millrace/flow/detail/pipeline_engine.hpp"
 #include "millrace/flow/detail/pipeline_item.hpp"
 #include "millrace/flow/detail/pipeline_ledger.hpp"
@@ -415,7 +416,7 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   std::mutex control_;       // start, stop, and closing the source, one at a time
   std::mutex random_mutex_;  // a policy's random is called by one at a time
   event_count changed_;      // a guest has left
-  mutable std::mutex mutex_;
+  mutable brief_mutex mutex_;
   ledger ledger_;             // \ guarded by mutex_
   std::size_t guests_ = 0;    // |
   watch* watches_ = nullptr;  // /
