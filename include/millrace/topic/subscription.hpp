@@ -179,7 +179,7 @@ class subscription {
   }
 
   /// Calls `handler` for every message, and waits in between, until the topic is closed and all has been read (closed), or
-  /// a stop is requested (cancelled). Between small batches it takes a breath of a few microseconds at the most, so that it
+  /// a stop is requested (cancelled). Between small batches it takes a breath of some microseconds at the most, so that it
   /// does not hold up publishers; not with wait_strategy::spin.
   template <class Handler>
   outcome run(Handler&& handler) {

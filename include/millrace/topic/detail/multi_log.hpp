@@ -237,8 +237,8 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
  private:
   // why not in a model check: whoever pauses there lets the publisher come first
   static constexpr unsigned patience = requires { Sync::impatient; } ? 0 : 64;
-  static constexpr std::uint64_t most_at_once = 1024;                               // see claims_word
-  static constexpr std::size_t ahead = sizeof(slot) > 32 ? 4 * sizeof(slot) : 128;  // bytes, for a prefetch
+  static constexpr std::uint64_t most_at_once = 1024;  // see claims_word
+  static constexpr std::size_t ahead = prefetch_distance(sizeof(slot), 4, 128);
 
   // why passed by value to what is not inlined: otherwise it lies in memory, between two fetch-adds, which wait for it
   struct place {

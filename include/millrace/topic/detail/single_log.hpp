@@ -142,7 +142,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   }
 
  private:
-  static constexpr std::size_t ahead = sizeof(T) > 16 ? 16 * sizeof(T) : 256;  // bytes, for a prefetch
+  static constexpr std::size_t ahead = prefetch_distance(sizeof(T), 16, 256);
 
   [[nodiscard]] MILLRACE_INLINE bool claim(std::uint64_t at, std::uint64_t to) noexcept {
     claimed_.store(to, std::memory_order_relaxed);
