@@ -92,10 +92,10 @@ template <class Sync, class Slot>
 MILLRACE_INLINE void prefetch_behind(const Slot* slot, std::size_t bytes) noexcept {
   Sync::prefetch_to_write(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(slot) + bytes));
 }
-/// How many bytes that is for slots of `size` bytes: so many slots, `least` bytes at least, and a page at the most.
-constexpr std::size_t prefetch_distance(std::size_t size, std::size_t slots, std::size_t least) noexcept {
+/// How many bytes that is for `n` slots of `size` bytes; `least` at least, and a page at the most.
+constexpr std::size_t prefetch_distance(std::size_t size, std::size_t n, std::size_t least) noexcept {
   constexpr std::size_t most = 4096;
-  const std::size_t bytes = size * slots;
+  const std::size_t bytes = size * n;
   return bytes < least ? least : bytes > most ? most : bytes;
 }
 
