@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -227,6 +228,7 @@ class run_of {
   // --- publishers ---
 
   void publish(unsigned me) {
+    reading_.wait();  // or all would be published before anybody reads, if that is how the scheduler has it
     dice random(plan_.seed * 64 + me);
     std::vector<bool>& answers = history_.accepted[me];
     const std::uint64_t all = answers.size();
@@ -361,10 +363,11 @@ class run_of {
     if (me == 0) {
       place p{.who = 0, .diary = &history_.diaries[0], .reader = &*witness_, .rules = topic_event::lossless};
       begin(p);
+      reading_.count_down();
       while (!over) over = step(p, random);
       return;
     }
-    while (!over) {
+    for (bool first = true; !over; first = false) {
       place p{.who = me, .diary = &history_.diaries[me]};
       typename topic_type::subscription_options wish;
       wish.wait = some_wait(me + random.below(32));
@@ -409,6 +412,10 @@ class run_of {
       }
       begin(p);
       if (p.next > log_.tail()) fail("it begins where nothing is yet");
+      if (first) {
+        reading_.count_down();
+        if (me > 4) fall_behind(p);
+      }
       const std::uint64_t steps = 1 + random.below(20);
       for (std::uint64_t s = 0; s < steps && !over; ++s) {
         if (me > 2 && random.one_in(8)) {
@@ -442,6 +449,11 @@ class run_of {
       }
     }
     begin(p);
+  }
+  /// By a reader that may miss something: it does.
+  void fall_behind(const place& p) {
+    const std::uint64_t far = 2 * plan_.capacity + 4 * log_.segment_size();
+    while (!log_.is_closed() && log_.tail() - p.next < far) std::this_thread::yield();
   }
   void dawdle(dice& random) {
     if (random.one_in(4)) std::this_thread::yield();
@@ -547,6 +559,7 @@ class run_of {
   topic_history history_;
   std::vector<support::inside_flag> inside_;
   std::atomic<unsigned> publishing_{publishers};
+  std::latch reading_{readers};  // everybody has begun once
   std::atomic<unsigned> done_{0};
   std::atomic<std::uint64_t> throws_{0};
   std::mutex mutex_;  // guards:
@@ -611,10 +624,9 @@ void trial(const char* name, std::size_t times, double share) {
       static_cast<unsigned long long>(sum.lives), static_cast<unsigned long long>(sum.throws),
       static_cast<unsigned long long>(sum.freezes),
       std::chrono::duration<double>(clock::now() - began).count());
-  // The first reader gets all of them. How much the others get and miss in a short run under a sanitizer, and how often
-  // they come again, is up to the scheduler.
-  CHECK(sum.deliveries > (support::watched ? 1 : 2) * sum.accepted);
-  if (!support::watched) CHECK(sum.missed > 0);
+  CHECK(sum.deliveries > 2 * sum.accepted);
+  CHECK(sum.missed > 0);
+  // Some have come again; how many in a short run under a sanitizer is up to the scheduler.
   CHECK(sum.lives > (support::watched ? 8 : 15) * sum.rounds);
 }
 
