@@ -29,11 +29,7 @@ struct arguments {
 
   /// Puts `value` back where it came from. False: impossible.
   static bool give_back(T&& value, std::remove_reference_t<Args>&... args) {
-    if constexpr (spared) {
-      (static_cast<void>(args), ...);
-      static_cast<void>(value);
-      return true;
-    } else if constexpr (one_rvalue && std::is_move_assignable_v<T>) {
+    if constexpr (one_rvalue && std::is_move_assignable_v<T>) {
       ((args = std::move(value)), ...);
       return true;
     } else if constexpr (one_rvalue && std::is_nothrow_move_constructible_v<T>) {
@@ -42,7 +38,7 @@ struct arguments {
       return true;
     } else {
       (static_cast<void>(args), ...);
-      return false;
+      return spared;
     }
   }
   /// Does that, and knows nothing of them if they were spared.
