@@ -6,12 +6,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -312,6 +316,154 @@ TEMPLATE_TEST_CASE("publish_n: all, as many as there is room for, and a part whe
   }
   REQUIRE(instances::live == 0);
   REQUIRE(instances::broken == 0);
+}
+
+namespace {
+
+/// An iterator that throws once it has given out `last`.
+struct breaking {
+  using iterator_concept = std::input_iterator_tag;
+  using value_type = int;
+  using difference_type = std::ptrdiff_t;
+  int at;
+  int last;
+  int operator*() const { return at; }
+  breaking& operator++() { return at == last ? throw std::runtime_error("breaking") : ++at, *this; }
+  void operator++(int) { ++*this; }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("publish_n of an iterator that throws: what it has given out is published", "",
+                   BOTH_KINDS) {
+  instances::reset();
+  {
+    typename TestType::template topic<support::copied> t(64, {.segment = 4});
+    auto reader = t.subscribe();
+    auto other = t.subscribe();
+    for (const int last : {2, 3, 5}) {
+      REQUIRE_THROWS_AS(t.publish_n(breaking{0, last}, 8), std::runtime_error);
+      ints got;
+      while (const auto* m = reader.try_next()) got.push_back(m->value());
+      REQUIRE(int(got.size()) == last + 1);
+      REQUIRE(got.back() == last);
+    }
+    int n = 0;
+    while (other.try_next() != nullptr) ++n;
+    REQUIRE(n == 3 + 4 + 6);
+  }
+  REQUIRE(instances::live == 0);
+  REQUIRE(instances::broken == 0);
+}
+
+namespace {
+
+/// Consumes a string, and lets others do something in the middle of that.
+struct letter {
+  explicit letter(std::string&& from) : text(std::move(from)) {
+    if (in_the_middle) std::exchange(in_the_middle, nullptr)();
+  }
+  letter(letter&& o) : text(std::move(o.text)) {
+    if (throws) throw std::runtime_error("letter");
+  }
+  letter& operator=(letter&&) = default;
+  std::string text;
+  inline static std::function<void()> in_the_middle;
+  inline static bool throws = false;
+};
+struct note : letter {
+  using letter::letter;
+  note(note&& o) noexcept : letter(std::move(o)) {}
+};
+using many = kind<producers::multi>;
+
+}  // namespace
+
+TEST_CASE("somebody takes the last place while a message is made: what it consumes is not lost") {
+  const auto with = [](auto tag) {
+    using value = typename decltype(tag)::type;
+    typename many::topic<value> t(4);
+    auto reader = t.subscribe();
+    const auto fill = [&] {
+      while (t.try_emplace(std::string("another")) == outcome::ok) {
+      }
+    };
+    letter::in_the_middle = fill;
+    REQUIRE(t.try_emplace(std::string("mine")) == outcome::ok);
+    int mine = 0;
+    int others = 0;
+    while (const auto* m = reader.try_next()) ++(m->text == "mine" ? mine : others);
+    REQUIRE(mine == 1);
+    REQUIRE(others >= 3);
+
+    // Nor is it if a reader has given its place up meanwhile.
+    letter::in_the_middle = [&] {
+      fill();
+      static_cast<void>(reader.try_next());
+      static_cast<void>(reader.try_next());
+      fill();
+    };
+    REQUIRE(t.try_emplace(std::string("mine")) == outcome::ok);
+    while (const auto* m = reader.try_next()) mine += m->text == "mine";
+    REQUIRE(mine == 2);
+  };
+  with(std::type_identity<letter>());
+  with(std::type_identity<note>());
+}
+
+TEST_CASE("a message that throws as it is published anew leaves nothing behind") {
+  typename many::topic<letter> t(16, {.keep = {.messages = 0}, .segment = 2});
+  auto reader = t.subscribe();
+  const auto read = [&] {
+    while (reader.try_next() != nullptr) {
+    }
+  };
+  std::size_t bytes = 0;
+  for (int i = 0; i < 200; ++i) {
+    letter::in_the_middle = [&] {
+      REQUIRE(t.try_emplace(std::string("another")) == outcome::ok);
+      read();
+      letter::throws = true;
+    };
+    REQUIRE_THROWS_AS(static_cast<void>(t.try_emplace(std::string("mine"))), std::runtime_error);
+    letter::throws = false;
+    read();
+    if (i == 20) bytes = t.bytes();
+  }
+  REQUIRE(t.bytes() <= bytes);
+}
+
+namespace {
+
+/// Refers to texts, and lets others do something while one is asked for.
+struct referring {
+  using iterator_concept = std::input_iterator_tag;
+  using value_type = std::string_view;
+  using difference_type = std::ptrdiff_t;
+  std::string_view* at;
+  std::function<void()>* in_the_middle;
+  std::string_view& operator*() const {
+    if (*in_the_middle) std::exchange(*in_the_middle, nullptr)();
+    return *at;
+  }
+  referring& operator++() { return ++at, *this; }
+  void operator++(int) { ++*this; }
+};
+
+}  // namespace
+
+TEST_CASE("publish_n that comes too late for the end: what it was given is as it was") {
+  typename many::topic<std::string> t(4);
+  auto reader = t.subscribe();
+  std::function<void()> in_the_middle = [&] {
+    REQUIRE(t.try_publish("another") == outcome::ok);
+    t.close();
+    REQUIRE(reader.try_next() != nullptr);
+  };
+  const char* const text = "a text that is longer than what fits into a string itself";
+  std::string_view texts[] = {text};
+  REQUIRE(t.publish_n(referring{texts, &in_the_middle}, 1) == 0);
+  REQUIRE(texts[0].data() == text);
 }
 
 TEMPLATE_TEST_CASE("a constructor that throws leaves no hole and loses nothing", "", BOTH_KINDS) {

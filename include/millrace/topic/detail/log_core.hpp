@@ -299,7 +299,7 @@ class log_core {
   }
 
   void recycle() noexcept {
-    const std::uint64_t floor = floor_.load(std::memory_order_acquire);
+    const std::uint64_t floor = this->floor();
     table_.find_if([&](segment_type& s) {
       life l = s.lives(std::memory_order_relaxed);
       if (l.phase() != life::live || l.number() >= floor) return false;

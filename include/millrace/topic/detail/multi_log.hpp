@@ -62,6 +62,9 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   template <class... Args>
   MILLRACE_INLINE outcome offer(Args&&... args) {
     using arguments = detail::arguments<T, Args...>;
+    static_assert(
+        arguments::spared || std::is_move_constructible_v<T>,
+        "topic: with producers::multi, arguments that a message consumes need a T that can be moved");
     if constexpr (!std::is_nothrow_constructible_v<T, Args...> && std::is_nothrow_move_constructible_v<T>) {
       // why so early: an exception must not find a slot claimed
       if (const outcome o = look(); o != outcome::ok) return o;
@@ -104,27 +107,29 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
         ::new (static_cast<void*>(p.at->bytes)) T(*from);
         stamp(p);
         if (!put(p)) break;
-        ++from;
         ++done;
         --want;
         next(p);
+        ++from;  // why last: it may throw
       }
       if (want == 0) {
         give_up.dismiss();
         this->tell_published();
         continue;
       }
-      T rescued(std::move(*p.at->value()));
-      std::destroy_at(p.at->value());
-      let_go(p);
-      for (--want, next(p); want != 0; --want, next(p)) abandon(p);
+      const place given_up = p;
+      --want;
+      next(p);
+      T rescued(taken_out(given_up));
+      for (; want != 0; --want, next(p)) abandon(p);
       const outcome o = offer_built(std::move(rescued));
       if (o != outcome::ok) {
-        if constexpr (std::is_assignable_v<decltype(*from), T>) *from = std::move(rescued);
+        // Only what has been moved out of there is put back.
+        if constexpr (std::is_same_v<decltype(*from), T&&>) *from = std::move(rescued);
         return o;
       }
-      ++from;
       ++done;
+      ++from;
     }
     return outcome::ok;
   }
@@ -133,8 +138,7 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   void offer_anyway(T&& value, reserve_type& reserve) noexcept {
     place p;
     for (;;) {
-      static_cast<void>(
-          claim(p, std::uint64_t{1}, &reserve));  // ok: the stream does not end, and storage is there
+      static_cast<void>(claim(p, std::uint64_t{1}, false, &reserve));  // ok: there is no end, and storage
       construct(p, std::move(value));
       if (publish(p)) [[likely]]
         return;
@@ -300,11 +304,12 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
     return outcome::ok;
   }
 
-  /// `n` slots in a row, or as many less as there are left in the segment. With a reserve it does not look for room.
+  /// `n` slots in a row, or as many less as there are left in the segment.
   template <class Count = std::uint64_t>
-  MILLRACE_INLINE outcome claim(place& p, Count&& n = 1, reserve_type* reserve = nullptr) {
+  MILLRACE_INLINE outcome claim(place& p, Count&& n = 1, bool looks_for_room = true,
+                                reserve_type* reserve = nullptr) {
     for (;;) {
-      if (reserve == nullptr) {
+      if (looks_for_room) {
         if (const outcome o = look(); o != outcome::ok) return o;
       }
       const name w{current_.load(std::memory_order_acquire)};
@@ -464,18 +469,32 @@ class multi_log : public log_core<multi_log<T, Clock, Sync>, state_slot<T, Sync>
   /// The value in `p`, whose slot is dead.
   template <class... Args>
   MILLRACE_NOINLINE outcome offer_anew(place p, Args&&... args) {
-    T rescued(std::move(*p.at->value()));
-    std::destroy_at(p.at->value());
-    let_go(p);
+    T rescued(taken_out(p));
     const outcome o = offer_built(std::move(rescued));
     if (o != outcome::ok) static_cast<void>(arguments<T, Args...>::give_back(std::move(rescued), args...));
     return o;
   }
-  /// `value` is untouched unless the answer is ok.
+  [[nodiscard]] T taken_out(place p) {
+    struct emptied {
+      multi_log& in;
+      place p;
+      emptied(multi_log& l, place q) noexcept : in(l), p(q) {}
+      emptied(const emptied&) = delete;
+      emptied& operator=(const emptied&) = delete;
+      ~emptied() {
+        std::destroy_at(p.at->value());
+        in.let_go(p);
+      }
+    };
+    const emptied last(*this, p);
+    return T(std::move(*p.at->value()));
+  }
+  /// ok or closed; `value` is untouched then. It does not ask for room again, which was there when it was looked for: what
+  /// the value has been made of may be gone.
   MILLRACE_INLINE outcome offer_built(T&& value) {
     for (;;) {
       place p;
-      if (const outcome o = claim(p); o != outcome::ok) return o;
+      if (const outcome o = claim(p, std::uint64_t{1}, false); o != outcome::ok) return o;
       construct(p, std::move(value));
       if (publish(p)) [[likely]]
         return outcome::ok;

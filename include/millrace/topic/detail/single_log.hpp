@@ -92,6 +92,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
         tail_.store(next, std::memory_order_release);                     // (1)
         done += next - at;
         this->tell_published();
+        if (next != to) this->tell_advanced();
       };
       on_exception part(publish);
       for (; next != to; ++next, ++from) put(next, *from);
@@ -157,6 +158,7 @@ class single_log : public log_core<single_log<T, Clock, Sync>, plain_slot<T>, Cl
   MILLRACE_NOINLINE void withdraw(std::uint64_t at) noexcept {
     claimed_.store(at, std::memory_order_relaxed);
     this->tell_published();
+    this->tell_advanced();  // it may be the end, and readers before them have nothing to tell of
   }
 
   template <class... Args>
