@@ -138,6 +138,60 @@ struct leaving : world<P> {
   void finish() { l.is_counted_from(0, 3); }
 };
 
+/// Who is behind a reader that is being disconnected, or goes there just then, goes by what is published.
+template <producers P, bool Before>
+struct being_disconnected : world<P> {
+  static constexpr int threads = 3;
+  static constexpr std::uint64_t before = 8;
+  being_disconnected() : world<P>({.capacity = 2, .keep = 0}), first(this->subscribe(overrun::disconnect)) {
+    for (std::uint64_t v = 0; v < before; ++v) check(this->publish(v) == outcome::ok, "it is not closed");
+    if (Before) subscribe_second();
+  }
+  typename world<P>::reader first;
+  std::optional<typename world<P>::reader> second;
+  log l;
+  void subscribe_second() {
+    second.emplace(this->t.subscribe({.from = before, .after = {first}, .wait = wait_strategy::park}));
+  }
+  void thread(int i) {
+    if (i == 0) {
+      check(first.try_next() == nullptr, "it is too slow");
+      check(first.disconnected(), "and told so");
+    } else if (i == 1) {
+      if (!Before) subscribe_second();
+      l.add(second->next());
+    } else {
+      check(this->publish(before) == outcome::ok, "nobody stops it");
+    }
+  }
+  void finish() { l.is_counted_from(before, 1); }
+};
+
+/// The end comes while a publisher has a place: who is behind another reader hears of it, too.
+template <producers P>
+struct closing_behind : world<P> {
+  static constexpr int threads = 3;
+  typename world<P>::reader first = this->subscribe();
+  typename world<P>::reader second = this->t.subscribe({.after = {first}, .wait = wait_strategy::park});
+  std::size_t accepted = 0;
+  log logs[2];
+  void thread(int i) {
+    if (i == 0) {
+      if (this->publish(0) == outcome::ok) accepted = 1;
+    } else if (i == 1) {
+      this->t.close();
+      while (logs[0].add(first.next())) {
+      }
+    } else {
+      while (logs[1].add(second.next())) {
+      }
+    }
+  }
+  void finish() {
+    for (log& l : logs) l.is_counted_from(0, accepted);
+  }
+};
+
 /// Joins a log that goes on: from some offset on it sees everything, and in order.
 template <producers P, int N>
 struct joining : world<P> {
@@ -323,7 +377,7 @@ struct seeking_a_time {
     if (i == 0) {
       check(t.publish(in_place(4)) == outcome::ok, "it is not closed");
     } else {
-      in.seek(explore::clock::time_point(std::chrono::nanoseconds(20)));
+      in.seek(explore::clock::time_point(std::chrono::nanoseconds(25)));
       check(in.position() == 2, "there begins its segment");
     }
   }
@@ -980,6 +1034,15 @@ int main(int argc, char** argv) {
           world<behind<single, 3>>("behind", {.preemptions = 1, .stale_reads = 1}),
           world<behind<multi, 3>>("behind, multi", {.preemptions = 1, .stale_reads = 0}),
           world<leaving<single>>("leaving", {.preemptions = 1, .stale_reads = 1}),
+          world<being_disconnected<single, true>>("being disconnected", {.preemptions = 2, .stale_reads = 1}),
+          world<being_disconnected<multi, true>>("being disconnected, multi",
+                                                 {.preemptions = 1, .stale_reads = 1}),
+          world<being_disconnected<single, false>>("being disconnected just then",
+                                                   {.preemptions = 2, .stale_reads = 0}),
+          world<being_disconnected<multi, false>>("being disconnected just then, multi",
+                                                  {.preemptions = 1, .stale_reads = 1}),
+          world<closing_behind<single>>("closing, behind", {.preemptions = 2, .stale_reads = 1}),
+          world<closing_behind<multi>>("closing, behind, multi", {.preemptions = 1, .stale_reads = 1}),
           world<joining<single, 5>>("joining", {.preemptions = 1, .stale_reads = 1}),
           world<joining<multi, 5>>("joining, multi", {.preemptions = 1, .stale_reads = 1}),
           world<joining_the_end<single>>("joining the end", {.preemptions = 1, .stale_reads = 1}),

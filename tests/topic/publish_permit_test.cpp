@@ -216,6 +216,7 @@ TEMPLATE_TEST_CASE("room is waited for until somebody has read, a limit passes, 
   REQUIRE(t.try_publish(1) == outcome::ok);
   CHECK(permit::now(t) == clock.now());
   CHECK(permit::await_room_until(t, clock.now()) == outcome::timeout);
+  CHECK(t.blocked_time() == 0s);
 
   outcome what = outcome::empty;
   watching_sync::reset();
@@ -231,6 +232,7 @@ TEMPLATE_TEST_CASE("room is waited for until somebody has read, a limit passes, 
   clock.advance(5s);
   waiting.join();
   CHECK(what == outcome::timeout);
+  CHECK(t.blocked_time() == 5s);
 
   // A permit of somebody else does not keep them.
   std::optional<permit> other(t);

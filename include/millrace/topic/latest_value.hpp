@@ -17,7 +17,7 @@
 //               reader of it lives is a contract violation and is asserted.
 // Exceptions  : what T's constructors throw, std::bad_alloc, and std::length_error when readers hold on to a million old
 //               values; the value is the old one then.
-// Memory      : 900 bytes, and 128 for each value there is (more for one of over 40 bytes): the newest, those being written,
+// Memory      : 1 KiB, and 128 bytes for each value there is (more for one of over 32 bytes): the newest, those being written,
 //               and those that readers hold on to. It keeps that for later values, and allocates only when more are about
 //               than ever.
 // Cost        : read() with nothing new is a load and a comparison, 1.5 ns; a load() takes two locked instructions, a set

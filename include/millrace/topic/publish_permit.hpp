@@ -38,6 +38,7 @@
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
+#include "millrace/topic/detail/blocked_time.hpp"
 #include "millrace/topic/detail/strategy.hpp"
 #include "millrace/topic/topic.hpp"
 
@@ -75,7 +76,7 @@ class publish_permit {
 
   // --- without a permit, since a close is not to wait for room ---
 
-  /// ok: there has been room for a moment; closed, timeout.
+  /// ok: there has been room for a moment; closed, timeout. Topic::blocked_time() counts it.
   [[nodiscard]] static outcome await_room(Topic& to) { return await(to, detail::no_limit()); }
   [[nodiscard]] static outcome await_room_until(Topic& to, time_point deadline) {
     return await(
@@ -94,6 +95,7 @@ class publish_permit {
       return l.is_closed() ? outcome::closed : l.has_room() ? outcome::ok : outcome::full;
     };
     if (const outcome o = look(true); o != outcome::full) return o;
+    const detail::waits_for_room waits(l);
     return detail::wait_by<typename log::sync_type>(l.wait_of_publishers(), l.room, outcome::full, true,
                                                     limit, look);
   }

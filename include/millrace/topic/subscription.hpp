@@ -2,15 +2,18 @@
 //
 // Use it when : you have got one from topic::subscribe.
 // Use instead : `latest_value`, if only the newest message counts.
-// Threads     : one at a time for everything but position(), lag(), missed() and ended(), which any thread may ask for. It may
-//               be moved from thread to thread, and made and destroyed in any. Not while a verb, or a coroutine, waits in it.
+// Threads     : one at a time for everything but position(), lag(), missed() and disconnected(), which any thread may ask for. It
+//               may be moved from thread to thread, and made and destroyed in any. Not while a verb, or a coroutine, waits in it,
+//               nor in a handler that it calls; seek, poll and run say so there.
 // Order       : that of the log, the same for all readers, without a gap but for what missed() counts and a filter leaves out.
 //               What was written before a publish is visible to the handler.
 // Progress    : try_next, poll and seek do not wait; lock-free, whatever other readers and publishers are suspended in: a
 //               message that its publisher does not finish is passed over. next and run sleep, by the wait strategy.
 // Errors      : empty, closed (the topic has been closed and everything has been read, or the reader was disconnected),
 //               timeout or cancelled, see core/outcome.hpp. A null pointer is any of these.
-// Exceptions  : what a handler or a filter throws; the reader stays at that message, and gets it again.
+// Exceptions  : what a handler of poll and run or a filter throws; the reader stays at that message, and gets it again. (on_next
+//               gives its message out before its handler is called, as next does.) std::logic_error from seek, poll and run in
+//               a handler of the same subscription; std::out_of_range from seek.
 // Memory      : a record of 128 bytes in the topic, used again by later readers; nothing for a message.
 // Cost        : 1 to 10 ns a message, and a store for each batch; with next(), a store for each message.
 // Source      : cursors on a shared log, as LMAX's Disruptor (M. Thompson et al., 2011) and Kafka (J. Kreps et al., 2011).
@@ -167,20 +170,22 @@ class subscription {
   // --- many at a time ---
 
   // A handler is called with (const T&), (const T&, std::uint64_t offset), or (const T&, std::uint64_t offset, bool
-  // end_of_batch): the last one of what was there, of `max`, or of a segment.
+  // end_of_batch): the last one of what was there, of `max`, of a segment, or before a stop.
 
   /// Calls `handler` for what is there, `max` at the most, and with many publishers for as many as the capacity; how many it
   /// were. Does not wait.
   template <class Handler>
   std::size_t poll(Handler&& handler, std::size_t max = unlimited) {
+    refuse_in_handler("subscription::poll: not in a handler of the same subscription");
     release();
     std::uint64_t looked_at = 0;
-    return take(handler, max, true, looked_at);
+    return take(detail::never_stops(), handler, max, true, looked_at);
   }
 
   /// Calls `handler` for every message, and waits in between, until the topic is closed and all has been read (closed), or
-  /// a stop is requested (cancelled). Between small batches it takes a breath of some microseconds at the most, so that it
-  /// does not hold up publishers; not with wait_strategy::spin.
+  /// a stop is requested (cancelled): it is called once more then at the most, to be told that the batch ends. Between small
+  /// batches it takes a breath of some microseconds at the most, so that it does not hold up publishers; not with
+  /// wait_strategy::spin.
   template <class Handler>
   outcome run(Handler&& handler) {
     return run_until(detail::never_stops(), handler);
@@ -199,7 +204,8 @@ class subscription {
     const std::uint64_t passed = at_.who().passed();
     return passed == detail::cursor_word::most ? at_.log().tail() : passed;
   }
-  /// How many messages have been published behind its position.
+  /// How many messages have been published behind its position; with many publishers, those that have come to nothing since
+  /// something threw are counted as well, here and by missed().
   [[nodiscard]] std::uint64_t lag() const noexcept {
     const std::uint64_t position = this->position();
     const std::uint64_t tail = at_.log().tail();
@@ -210,10 +216,10 @@ class subscription {
   [[nodiscard]] std::uint64_t missed() const noexcept {
     return at_.who().missed.load(std::memory_order_relaxed);
   }
-  /// It was too slow for overrun::disconnect. A seek connects it again.
-  [[nodiscard]] bool disconnected() const noexcept { return at_.is_disconnected(); }
+  /// It was too slow for overrun::disconnect; its position is the tail then. A seek connects it again.
+  [[nodiscard]] bool disconnected() const noexcept { return at_.who().passed() == detail::cursor_word::most; }
 
-  // --- going somewhere else: what it is to read again, or to leave out; missed() does not count that ---
+  // --- going somewhere else, not in a handler: what it is to read again, or to leave out; missed() does not count that ---
 
   void seek(earliest_t) { jump(0); }
   void seek(latest_t) { jump(at_.log().tail()); }
@@ -228,8 +234,7 @@ class subscription {
   /// To the first message that was published at `time` or later, or the first one that is kept. With
   /// stamps::each_segment up to a segment before that.
   void seek(time_point time) {
-    at_.log().trim();
-    out_ = false;
+    begin_anew();
     at_.go_to_time(log::ticks(time));
   }
 
@@ -245,9 +250,17 @@ class subscription {
   static constexpr bool wants_flag = std::is_invocable_v<Handler&, const T&, std::uint64_t, bool>;
 
   void jump(std::uint64_t offset) {
+    begin_anew();
+    at_.go_to(offset);
+  }
+  void begin_anew() {
+    refuse_in_handler("subscription::seek: not in a handler of the same subscription");
     at_.log().trim();
     out_ = false;
-    at_.go_to(offset);
+  }
+  // why: the row that is being handed out lies where the reader stands
+  void refuse_in_handler(const char* what) const {
+    if (handing_out_) detail::fail<std::logic_error>(what);
   }
 
   // Done with the message that next gave out.
@@ -284,13 +297,14 @@ class subscription {
 
   template <class Stop, class Handler>
   outcome run_until(const Stop& stop, Handler& handler) {
+    refuse_in_handler("subscription::run: not in a handler of the same subscription");
     release();
     // why more of them with many publishers: each waits for the lines that a reader has taken, and does nothing meanwhile
     detail::gathering<Sync> gather(log::many ? 512 : 64, log::many ? 256 : 128);
     for (;;) {
       if (stop.stop_requested()) return outcome::cancelled;
       std::uint64_t looked_at = 0;
-      take(handler, unlimited, false, looked_at);
+      take(stop, handler, unlimited, false, looked_at);
       if (looked_at != 0) {
         if (wait_ != wait_strategy::spin) gather.after(looked_at);
         continue;
@@ -322,45 +336,57 @@ class subscription {
   }
 
   /// Calls `handler` for what is there; `looked_at`: at how many messages, of which the filter may have left out some.
-  template <class Handler>
-  std::size_t take(Handler& handler, std::size_t max, bool thoroughly, std::uint64_t& looked_at) {
-    // why: with many publishers it may never come to the end, and run has a stop to look at
+  template <class Stop, class Handler>
+  std::size_t take(const Stop& stop, Handler& handler, std::size_t max, bool thoroughly,
+                   std::uint64_t& looked_at) {
+    // why: with many publishers it may never come to the end
     const std::uint64_t most = log::many ? at_.log().capacity() : unlimited;
     std::size_t done = 0;
+    handing_out_ = true;
+    detail::on_exception over([&] { handing_out_ = false; });
     at_.forget();
-    for (bool more = true; more && done < max && looked_at < most;) {
+    for (bool more = true; more && done < max && looked_at < most && !stop.stop_requested();) {
       const bool all = at_.is_plain();
       const std::uint64_t want = all && max - done < most - looked_at ? max - done : most - looked_at;
       const auto row = at_.row(want, thoroughly && looked_at == 0);
       if (row.size == 0) break;
       const std::uint64_t from = at_.at();
-      done += all ? hand_out(handler, row.size) : hand_out_wanted(handler, row.size, max - done);
+      done += all ? hand_out(stop, handler, row.size) : hand_out_wanted(stop, handler, row.size, max - done);
       looked_at += at_.at() - from;
       more = row.more;
     }
+    over.dismiss();
+    handing_out_ = false;
     at_.commit(at_.at());
     return done;
   }
 
-  template <class Handler>
-  std::size_t hand_out(Handler& handler, std::uint64_t n) {
+  template <class Stop, class Handler>
+  std::size_t hand_out(const Stop& stop, Handler& handler, std::uint64_t n) {
     auto* const cells = at_.first_slot();
     const std::uint64_t from = at_.at();
     std::uint64_t i = 0;
+    bool last = false;
     detail::on_exception stay([&] { done_with(i); });
     // why in pieces: who waits for this reader is to hear of it in time
-    for (const std::uint64_t piece = at_.log().capacity() / 4 + 1; n - i > piece; at_.commit(from + i)) {
-      for (const std::uint64_t end = i + piece; i != end; ++i)
-        call(handler, *cells[i].value(), from + i, false);
+    for (const std::uint64_t piece = at_.log().capacity() / 4 + 1; n - i > piece && !last;
+         at_.commit(from + i)) {
+      for (const std::uint64_t end = i + piece; i != end && !last; ++i) {
+        last = stop.stop_requested();
+        call(handler, *cells[i].value(), from + i, last);
+      }
     }
-    for (; i != n; ++i) call(handler, *cells[i].value(), from + i, i + 1 == n);
+    for (; i != n && !last; ++i) {
+      last = i + 1 == n || stop.stop_requested();
+      call(handler, *cells[i].value(), from + i, last);
+    }
     stay.dismiss();
-    done_with(n);
-    return n;
+    done_with(i);
+    return i;
   }
   /// Those that the filter leaves, `max` at the most. One is held back, until it is known whether it is the last.
-  template <class Handler>
-  std::size_t hand_out_wanted(Handler& handler, std::uint64_t n, std::size_t max) {
+  template <class Stop, class Handler>
+  std::size_t hand_out_wanted(const Stop& stop, Handler& handler, std::uint64_t n, std::size_t max) {
     auto* const cells = at_.first_slot();
     const std::uint64_t from = at_.at();
     std::size_t done = 0;
@@ -373,8 +399,20 @@ class subscription {
       held = n;
       ++done;
     };
-    for (; i != n && done + (held != n) < max; ++i) {
-      if (!at_.is_wanted(*cells[i].value(), from + i)) continue;
+    const auto is_wanted = [&] {
+#if MILLRACE_HAS_EXCEPTIONS
+      try {
+        return at_.is_wanted(*cells[i].value(), from + i);
+      } catch (...) {
+        hand_out_held(true);  // so that the reader stays at the one that the filter could not judge
+        throw;
+      }
+#else
+      return at_.is_wanted(*cells[i].value(), from + i);
+#endif
+    };
+    for (; i != n && done + (held != n) < max && !stop.stop_requested(); ++i) {
+      if (!is_wanted()) continue;
       hand_out_held(false);
       held = i;
     }
@@ -390,7 +428,8 @@ class subscription {
 
   reading at_;
   wait_strategy wait_;
-  bool out_ = false;  // the message at its place has been given out
+  bool out_ = false;          // the message at its place has been given out
+  bool handing_out_ = false;  // messages to a handler
 };
 
 namespace detail {
@@ -412,7 +451,8 @@ class next_operation {
   bool attempt() {
     found_ = from_->at_.look(true);
     from_->out_ = found_ != nullptr;
-    untold_ = from_->at_.commit_quietly(from_->at_.at());
+    // why it stays: it is tried for several times before anybody is told
+    if (from_->at_.commit_quietly(from_->at_.at())) untold_ = true;
     return found_ != nullptr || from_->at_.has_ended();
   }
   [[nodiscard]] auto tell() noexcept { return tell_of_waiting(); }

@@ -12,14 +12,17 @@
 //               written before a publish is visible to who reads the message.
 // Progress    : try_publish and subscribe are lock-free, storage aside: a publisher that is suspended anywhere stops neither
 //               readers nor other publishers, and keeps one segment from being used again. publish waits by its strategy
-//               while the slowest overrun::block reader leaves no room; no other reader makes it wait.
+//               while the slowest overrun::block reader leaves no room; no other reader makes it wait. With sleepers, a
+//               publish holds a mutex for a few instructions to wake each, and runs a coroutine that waits without an
+//               executor. Old messages are destroyed in the thread that drops them, a publisher's or a reader's.
 // Errors      : full, closed or timeout, see core/outcome.hpp; the value is untouched then. No reader is no error. With many
 //               publishers there may be more than capacity(): one message for each, or what its publish_n is about to add;
 //               and with a publish_permit, what its owner adds.
-// Exceptions  : what T's copy or constructor throws, nothing is published then; std::bad_alloc, when a segment is needed
-//               and there is no storage, likewise. std::length_error for a capacity outside 1 .. 2^31,
-//               std::invalid_argument for an option out of its range, from the constructor; std::out_of_range and
-//               std::invalid_argument from subscribe.
+// Exceptions  : what T's copy or constructor throws, nothing is published then, or of a publish_n, which cannot tell how many
+//               it were, only those before; std::bad_alloc, when a segment is needed and there is no storage, and
+//               std::length_error, when readers hold on to 65,534 segments, likewise. std::length_error for a capacity
+//               outside 1 .. 2^31, std::invalid_argument for an option out of its range, from the constructor;
+//               std::out_of_range and std::invalid_argument from subscribe.
 // Memory      : sizeof(T) a message, and 8 bytes with producers::multi, and 8 with stamps::each_message; in segments, as
 //               many as hold `capacity` messages and up to three more, made when they are first needed and used again;
 //               eight that are not needed are kept at the most. A reader takes 128 bytes. A lossy reader keeps a segment
@@ -112,7 +115,8 @@ struct subscription_options {
   overrun when_full = overrun::block;
   /// It gets a message once all of these have passed it. They may leave before it does.
   gates<Sync> after = {};
-  /// It gets only those for which this is true; called in the reader's thread.
+  /// It gets only those for which this is true; called in the reader's thread, or, while a coroutine waits for the next one, in
+  /// that of who publishes.
   function<bool(const T&)> filter = {};
   wait_strategy wait = wait_strategy::adaptive;
 };
@@ -228,7 +232,7 @@ class topic {
   std::size_t publish_n(Iterator first, std::size_t n) {
     std::size_t done = 0;
     if (log_.offer_n(first, n, done) != outcome::full) return done;
-    const blocked waits(log_);
+    const detail::waits_for_room waits(log_);
     detail::no_limit limit;
     static_cast<void>(detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit,
                                             [&](bool) { return log_.offer_n(first, n, done); }));
@@ -292,8 +296,8 @@ class topic {
   [[nodiscard]] std::uint64_t tail() const noexcept { return log_.tail(); }
   /// Where a reader from `earliest` on would begin.
   [[nodiscard]] std::uint64_t first_kept() const noexcept { return log_.first_of(log_.floor_approx()); }
-  /// How long publishers have waited for room, all together, also those who wait now; to the microsecond. A publish that finds
-  /// room at once adds nothing, and does not look at the clock.
+  /// How long publishers have waited for room, all together, also those who wait now; to the microsecond, and 0 again after
+  /// four years of that. A publish that finds room at once adds nothing, and does not look at the clock.
   [[nodiscard]] std::chrono::nanoseconds blocked_time() const noexcept {
     return log_.blocked.so_far([this] { return log_.now(); });
   }
@@ -304,14 +308,6 @@ class topic {
   void trim() noexcept { log_.trim(); }
 
  private:
-  struct blocked {
-    log& in;
-    explicit blocked(log& l) noexcept : in(l) { in.blocked.begin(in.now()); }
-    blocked(const blocked&) = delete;
-    blocked& operator=(const blocked&) = delete;
-    ~blocked() { in.blocked.end(in.now()); }
-  };
-
   template <class Limit, class... Args>
   outcome put_waiting(Limit&& limit, Args&&... args) {
     const outcome o = log_.offer(std::forward<Args>(args)...);
@@ -336,7 +332,7 @@ class topic {
   }
   template <class Stop, class Limit, class... Args>
   MILLRACE_NOINLINE outcome wait_for_room(const Stop& stop, Limit& limit, Args&&... args) {
-    const blocked waits(log_);
+    const detail::waits_for_room waits(log_);
     limit.start();
     return detail::wait_by<Sync>(log_.wait_of_publishers(), log_.room, outcome::full, true, limit, [&](bool) {
       return stop.stop_requested() ? outcome::cancelled : log_.offer(std::forward<Args>(args)...);

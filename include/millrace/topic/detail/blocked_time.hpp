@@ -39,6 +39,19 @@ class blocked_time {
   typename Sync::template atomic<std::uint64_t> sum_{0};
 };
 
+/// As long as it lives, somebody waits for room in this log.
+template <class Log>
+class waits_for_room {
+ public:
+  explicit waits_for_room(Log& in) noexcept : in_(in) { in_.blocked.begin(in_.now()); }
+  waits_for_room(const waits_for_room&) = delete;
+  waits_for_room& operator=(const waits_for_room&) = delete;
+  ~waits_for_room() { in_.blocked.end(in_.now()); }
+
+ private:
+  Log& in_;
+};
+
 }  // namespace detail
 }  // namespace v0
 }  // namespace millrace

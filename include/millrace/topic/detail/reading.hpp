@@ -64,7 +64,6 @@ class reading {
   [[nodiscard]] record& who() const noexcept { return *record_; }
   [[nodiscard]] bool is_lossy() const noexcept { return overrun_ != overrun::block; }
   [[nodiscard]] bool is_plain() const noexcept { return !filter_ && since_ == always; }
-  [[nodiscard]] bool is_disconnected() const noexcept { return disconnected_; }
   [[nodiscard]] std::uint64_t at() const noexcept { return at_; }
   [[nodiscard]] auto& line() const noexcept { return gates_ != 0 ? log_->advanced : log_->published; }
 
@@ -86,14 +85,14 @@ class reading {
       const name next{in_->next.load(std::memory_order_acquire)};
       if (next.number() != number_ + 1) break;
       const std::int64_t opened = log_->at(next.index()).opened.load(std::memory_order_relaxed);
-      if (opened > time) break;
+      if (opened >= time) break;  // those before it may be of that very time
       stand_at(log_->first_of(next.number()));
     }
     if (in_->stamps() != nullptr) since_ = time;
     log_->tell_advanced();
   }
   void leave() noexcept {
-    be_absent();
+    be_absent(false);
     log_->tell_advanced();
     log_->trim();
   }
@@ -235,12 +234,16 @@ class reading {
     jumped_ = true;
     if (overrun_ == overrun::disconnect) {
       disconnected_ = true;
-      be_absent();
+      be_absent(true);
     }
   }
-  void be_absent() noexcept {
-    // Its own use, and those of who goes behind it. Nobody begins to while it is leaving.
-    if (record_->uses.load(std::memory_order_relaxed) > 1) log_->leave_orphans();
+  /// `joinable`: somebody may just be going behind it; otherwise its uses tell.
+  void be_absent(bool joinable) noexcept {
+    if (joinable || record_->uses.load(std::memory_order_relaxed) > 1) {
+      log_->leave_orphans();
+      // A publisher knows that, or who sees that this one has left sees what was published.
+      Sync::heavy_fence();
+    }
     // (4) release; pairs with (2): who sees that it has left, and goes to sleep, has publishers know of orphans
     record_->cursor.store(cursor_word::of(cursor_word::absent, 0).word, std::memory_order_release);
   }
