@@ -1,12 +1,18 @@
 #include "millrace/flow/executor.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <latch>
+#include <new>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/no_threads.hpp"
+#include "support/watchdog.hpp"
 
 TEST_CASE("an executor with one thread runs tasks in order, in that thread") {
   std::vector<int> seen;
@@ -89,6 +95,54 @@ TEST_CASE("a task that is posted after the stop is run by who posts it") {
 TEST_CASE("a number of threads out of its range is refused, by name") {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1025}, ~std::size_t{0}}) {
     CHECK_THROWS_WITH(millrace::thread_executor(n), Catch::Contains("threads must be 1 to 1024"));
+  }
+}
+
+TEST_CASE("a system without threads is told of, and those that there are go on") {
+  const support::watchdog guard("executor, no threads");
+  if constexpr (support::threads_can_be_refused) {
+    std::atomic<int> n{0};
+    millrace::thread_executor workers(1);
+    {
+      const support::no_threads none;
+      CHECK_THROWS_AS(millrace::thread_executor(2), std::system_error);
+      CHECK_THROWS_AS(workers.resize(3), std::system_error);
+    }
+    CHECK(workers.size() == 1);
+    workers.post([&] { ++n; });
+    workers.resize(2);
+    workers.stop();
+    CHECK(n == 1);
+  }
+}
+
+TEST_CASE("a thread that cannot be made, whichever it is, leaves nobody to wait for in vain") {
+  const support::watchdog guard("executor, no memory for a thread", std::chrono::seconds(20));
+  const auto refused = [](long n, auto f) {
+    support::allocation_to_refuse = n;
+    try {
+      f();
+    } catch (const std::bad_alloc&) {
+      return true;
+    }
+    return support::allocation_to_refuse.exchange(0) <= 0;
+  };
+  if constexpr (support::allocations_can_be_refused) {
+    long made = 0;
+    while (refused(made + 1, [] { const millrace::thread_executor three(3); })) ++made;
+    CHECK(made >= 6);  // two of a thread, at least
+    long grown = 0;
+    for (bool some = true; some; ++grown) {
+      std::atomic<int> n{0};
+      millrace::thread_executor workers(1);
+      some = refused(grown + 1, [&] { workers.resize(3); });
+      CHECK(workers.size() >= 1);
+      CHECK(workers.size() <= 3);
+      workers.post([&] { ++n; });
+      workers.stop();
+      CHECK(n == 1);
+    }
+    CHECK(grown >= 4);
   }
 }
 

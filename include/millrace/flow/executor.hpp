@@ -79,14 +79,16 @@ class thread_executor final : public executor {
   static constexpr std::size_t most = 1024;
 
   /// `threads`: 1 to 1,024.
-  explicit thread_executor(std::size_t threads) { resize(threads); }
+  // why by way of another constructor: what resize throws leaves threads that are waited for, by the destructor
+  explicit thread_executor(std::size_t threads) : thread_executor() { resize(threads); }
   /// As stop().
   ~thread_executor() override { stop(); }
 
   void post(task t) noexcept override {
     if (tasks_.push(std::move(t)) != outcome::ok) t();
   }
-  /// So many threads from now on; those that are one too many finish what was posted before. Nothing after stop().
+  /// So many threads from now on; those that are one too many finish what was posted before. Nothing after stop(). If it throws,
+  /// size() tells how far it has come.
   void resize(std::size_t threads) {
     if (threads < 1 || threads > most) {
       detail::fail<std::invalid_argument>("thread_executor: threads must be 1 to 1024");
@@ -94,6 +96,7 @@ class thread_executor final : public executor {
     std::erase_if(threads_, [](const auto& t) { return t->has_left.load(std::memory_order_acquire); });
     if (tasks_.is_closed()) return;
     for (; size_ > threads; --size_) post(nullptr);
+    threads_.reserve(threads_.size() + threads - size_);  // a worker without a place would be waited for
     for (; size_ < threads; ++size_) threads_.push_back(std::make_unique<worker>(tasks_));
   }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -106,6 +109,8 @@ class thread_executor final : public executor {
 
  private:
   using queue = channel<task, unbounded_queue<task>>;
+
+  thread_executor() = default;
 
   struct worker {
     explicit worker(queue& tasks) : thread([this, &tasks] { work(tasks); }) {}
