@@ -92,6 +92,22 @@ TEST_CASE("a task that is posted after the stop is run by who posts it") {
   CHECK(workers.size() == 0);
 }
 
+TEST_CASE("an empty task is nothing to do: nobody leaves for it, and nothing that comes later is lost") {
+  std::atomic<int> n{0};
+  millrace::thread_executor workers(2);
+  for (int i = 0; i < 100; ++i) {
+    workers.post({});
+    workers.post([&] { ++n; });
+  }
+  workers.post(nullptr);
+  workers.resize(1);
+  workers.post({});
+  workers.post([&] { ++n; });
+  workers.stop();
+  CHECK(n == 101);
+  workers.post({});
+}
+
 TEST_CASE("a number of threads out of its range is refused, by name") {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1025}, ~std::size_t{0}}) {
     CHECK_THROWS_WITH(millrace::thread_executor(n), Catch::Contains("threads must be 1 to 1024"));
