@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <latch>
 #include <new>
 #include <stdexcept>
@@ -100,6 +101,7 @@ TEST_CASE("an empty task is nothing to do: nobody leaves for it, and nothing tha
     workers.post([&] { ++n; });
   }
   workers.post(nullptr);
+  workers.post(std::function<void()>());
   workers.resize(1);
   workers.post({});
   workers.post([&] { ++n; });

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -515,6 +516,9 @@ TEST_CASE("options that are out of range are refused, by name") {
   CHECK(refused(valid()) == "accepted");
   auto o = valid();
   o.ask = nullptr;
+  CHECK(refused(std::move(o)) == "half_messages: options.ask must be set");
+  o = valid();
+  o.ask = std::function<half_decision(const int&)>();
   CHECK(refused(std::move(o)) == "half_messages: options.ask must be set");
   o = valid();
   o.lost = nullptr;

@@ -1,6 +1,7 @@
 #include "millrace/flow/saga.hpp"
 
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -83,6 +84,22 @@ TEST_CASE("a saga refuses what it cannot be") {
         "saga::step: compensation must be none behind the pivot");
   s.step("d", {}, nothing);
   CHECK(s.size() == 4);
+}
+
+TEST_CASE("an action or a compensation that is none is refused, by its step") {
+  using action = std::function<void(order&, const saga_call&)>;
+  void (*none)(saga_attempt<order>&) = nullptr;
+  saga<order> s("buy");
+  const std::string no_action = "saga: step 'a': its action must be set";
+  CHECK(refusal([&] { s.step("a", {}, action()); }) == no_action);
+  CHECK(refusal([&] { s.step("a", {}, none, nothing); }) == no_action);
+  CHECK(refusal([&] { s.pivot("a", {}, none); }) == no_action);
+  const std::string no_compensation = "saga: step 'a': its compensation must be set, or left out";
+  CHECK(refusal([&] { s.step("a", {}, nothing, action()); }) == no_compensation);
+  CHECK(refusal([&] { s.step("a", {}, nothing, none); }) == no_compensation);
+  CHECK(s.size() == 0);
+  s.step("a", {}, action(nothing), action(nothing)).pivot("b", {}, nothing);
+  CHECK(s.size() == 2);
 }
 
 TEST_CASE("an action may be of any size, and may be one that is only moved") {

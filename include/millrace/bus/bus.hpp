@@ -59,6 +59,7 @@
 #include "millrace/bus/subject.hpp"
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/is_null.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/dead_letters.hpp"
 #include "millrace/flow/executor.hpp"
@@ -126,6 +127,7 @@ class basic_bus {
     if (absl::Status s = check_pattern(pattern); !s.ok()) return s;
     if (group.empty()) return detail::out_of_range("group", "a name, and not empty");
     if (absl::Status s = detail::check_workers(chosen.workers); !s.ok()) return s;
+    if (detail::is_null(handler)) return detail::out_of_range("handler", "set");
     std::shared_ptr<detail::topic_on_bus> letters;
     if (!chosen.dead_letters.empty()) {
       if constexpr (std::is_copy_constructible_v<T>) {
