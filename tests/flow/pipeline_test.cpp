@@ -1327,7 +1327,13 @@ TEST_CASE("names and options out of their range are refused, by name") {
   CHECK_THROWS_WITH(make("p", "a", "b", {.capacity = 0}),
                     Catch::Contains("options.capacity must be 1 to 1048576"));
   CHECK_THROWS_WITH(make("p", "a", "b", {.capacity = (1 << 20) + 1}), Catch::Contains("options.capacity"));
-  CHECK_THROWS_WITH(make("p", "a", "b", {.retry = {.attempts = 0}}), Catch::Contains("attempts must be 1"));
+  CHECK_THROWS_WITH(
+      make("p", "a", "b", {.retry = {.attempts = 0}}),
+      Catch::Contains("pipeline: stage 'a': options.retry: retry_policy: attempts must be 1 to 4294967294"));
+  CHECK_THROWS_WITH(
+      pipeline("p", from(in).stage("a", [](int i) { return i; }).to([](int) {}, {.attempts = 0}), w.steps,
+               w.timers),
+      Catch::Contains("pipeline: stage 'to': retry: retry_policy: attempts must be 1 to 4294967294"));
   CHECK_THROWS_WITH(pipeline("p", from(in).ordered().stage("a", [](int) {}), w.steps, w.timers),
                     Catch::Contains("ordered() is for what comes out"));
 }

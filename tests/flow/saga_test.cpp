@@ -67,16 +67,21 @@ TEST_CASE("a saga refuses what it cannot be") {
   CHECK(refusal([&] { s.pivot("a/b", {}, nothing); }) == bad_step);
 
   s.step("a", {}, nothing, nothing);
-  CHECK(refusal([&] { s.step("a", {}, nothing); }) == "saga: a step's name must be its own");
-  CHECK(refusal([&] { s.step("b", {.timeout = 0s}, nothing); }) == "saga: timeout must be more than 0");
-  CHECK(refusal([&] { s.step("b", {.timeout = -1s}, nothing); }) == "saga: timeout must be more than 0");
-  const std::string bad_attempts = "retry_policy: attempts must be 1 to 4294967294, or unlimited_attempts";
-  CHECK(refusal([&] { s.step("b", {.retry = {.attempts = 0}}, nothing); }) == bad_attempts);
-  CHECK(refusal([&] { s.step("b", {.compensation_retry = {.attempts = 0}}, nothing); }) == bad_attempts);
+  CHECK(refusal([&] { s.step("a", {}, nothing); }) == "saga: step 'a': name must be that of one step");
+  CHECK(refusal([&] { s.step("b", {.timeout = 0s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
+  CHECK(refusal([&] { s.step("b", {.timeout = -1s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
+  const std::string bad_attempts = ": retry_policy: attempts must be 1 to 4294967294, or unlimited_attempts";
+  CHECK(refusal([&] { s.step("b", {.retry = {.attempts = 0}}, nothing); }) ==
+        "saga: step 'b': retry" + bad_attempts);
+  CHECK(refusal([&] { s.step("b", {.compensation_retry = {.attempts = 0}}, nothing); }) ==
+        "saga: step 'b': compensation_retry" + bad_attempts);
   CHECK(s.size() == 1);
 
   // Nothing of a refused pivot stays, either.
-  CHECK(refusal([&] { s.pivot("b", {.timeout = 0s}, nothing); }) == "saga: timeout must be more than 0");
+  CHECK(refusal([&] { s.pivot("b", {.timeout = 0s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
   s.step("b", {}, nothing, nothing);
   s.pivot("c", {}, nothing);
   CHECK(refusal([&] { s.pivot("d", {}, nothing); }) == "saga::pivot: a saga has one pivot at the most");

@@ -62,6 +62,7 @@
 #include "millrace/flow/detail/pipeline_chain.hpp"
 #include "millrace/flow/detail/pipeline_core.hpp"
 #include "millrace/flow/detail/pipeline_sources.hpp"
+#include "millrace/flow/detail/validate_retry.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/flow/pipeline_stats.hpp"
 #include "millrace/time/timer_service.hpp"
@@ -79,9 +80,11 @@ struct stage_options {
 
 namespace detail {
 
+[[nodiscard]] inline std::string told_of_stage(std::string_view name, std::string_view what) {
+  return std::string("pipeline: stage '").append(name).append("': ").append(what);
+}
 [[noreturn]] inline void refuse_stage(std::string_view name, std::string_view what) {
-  fail<std::invalid_argument>(
-      std::string("pipeline: stage '").append(name).append("': ").append(what).c_str());
+  fail<std::invalid_argument>(told_of_stage(name, what).c_str());
 }
 template <class F>
 void refuse_null_stage(std::string_view stage, const F& f) {
@@ -293,7 +296,7 @@ inline void validate(const std::vector<stage_plan>& stages, bool has_end, bool k
     if (s.workers < 1 || s.workers > stage_plan::most_workers) refuse(s, "options.workers must be 1 to 1024");
     if (s.capacity < 1 || s.capacity > stage_plan::most_capacity)
       refuse(s, "options.capacity must be 1 to 1048576");
-    millrace::validate(s.retry);
+    validate_retry(told_of_stage(s.name, is_end ? "retry" : "options.retry"), s.retry);
   }
   if (keeps_order && !has_end) {
     fail<std::invalid_argument>("pipeline: ordered() is for what comes out, so the line must end with to()");

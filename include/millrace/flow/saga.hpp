@@ -57,6 +57,7 @@
 #include "millrace/core/function.hpp"
 #include "millrace/delivery/retry_policy.hpp"
 #include "millrace/flow/detail/saga_attempt.hpp"
+#include "millrace/flow/detail/validate_retry.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -215,9 +216,11 @@ class saga {
       }
     };
   }
+  [[nodiscard]] static std::string told_of(std::string_view step, std::string_view what) {
+    return std::string("saga: step '").append(step).append("': ").append(what);
+  }
   [[noreturn]] static void refuse(std::string_view step, std::string_view what) {
-    detail::fail<std::invalid_argument>(
-        std::string("saga: step '").append(step).append("': ").append(what).c_str());
+    detail::fail<std::invalid_argument>(told_of(step, what).c_str());
   }
   saga& add(std::string name, saga_step_options chosen, called action, called compensation) {
     // why not "compensate": the key of such a step would be that of another one's compensation, for some ids
@@ -227,13 +230,11 @@ class saga {
     }
     if (!action) refuse(name, "its action must be set");
     for (const part& p : steps_) {
-      if (p.name == name) detail::fail<std::invalid_argument>("saga: a step's name must be its own");
+      if (p.name == name) refuse(name, "name must be that of one step");
     }
-    if (chosen.timeout <= std::chrono::nanoseconds::zero()) {
-      detail::fail<std::invalid_argument>("saga: timeout must be more than 0");
-    }
-    validate(chosen.retry);
-    validate(chosen.compensation_retry);
+    if (chosen.timeout <= std::chrono::nanoseconds::zero()) refuse(name, "timeout must be more than 0");
+    detail::validate_retry(told_of(name, "retry"), chosen.retry);
+    detail::validate_retry(told_of(name, "compensation_retry"), chosen.compensation_retry);
     steps_.push_back({std::move(name), std::move(chosen), std::move(action), std::move(compensation)});
     return *this;
   }

@@ -19,7 +19,8 @@
 //               Linux it stands while the machine is suspended, and so do the timers.
 // Errors      : a void timer once stop() has been called; `false` or already_fired for a timer that is void.
 // Exceptions  : std::invalid_argument for a period shorter than a tick, and for an empty handler; std::length_error beyond
-//               2^32 - 2^6 timers; std::logic_error for a second thread that fires; std::bad_alloc. What a handler throws goes to `on_error`.
+//               2^32 - 2^6 timers; std::logic_error for a second thread that fires; std::bad_alloc. What a handler throws
+//               goes to `on_error`.
 // Memory      : 144 bytes a timer, its handler in place, and 33 KiB; kept until the service is destroyed.
 // Cost        : see benchmarks/README.md. A timer cancelled before the firing thread has heard of it never enters the wheel.
 // Source      : a timing wheel behind a multi-producer queue, as in Netty's HashedWheelTimer; the states of a timer and
