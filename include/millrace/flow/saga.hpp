@@ -36,7 +36,10 @@
 //   millrace::saga<transfer> money("transfer");
 //   money.step("debit", {.timeout = 5s}, [](transfer& t, const saga_call& c) { bank.debit(t.from, t.amount, c.key); },
 //              [](transfer& t, const saga_call& c) { bank.void_debit(t.from, t.amount, c.key); })
-//       .pivot("commit", {}, [](saga_attempt<transfer>& a) { ledger.ask(a.call().key, std::move(a)); })   // answers later
+//       .pivot("commit", {}, [](saga_attempt<transfer>& a) {
+//         const std::string key = a.call().key;   // as the attempt moves away, and is answered later
+//         ledger.ask(key, std::move(a));
+//       })
 //       .step("credit", {.retry = {.attempts = unlimited_attempts}}, credit);
 #pragma once
 
