@@ -6,10 +6,12 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -18,7 +20,9 @@
 #include "millrace/bus/subject.hpp"
 #include "millrace/core/manual_clock.hpp"
 #include "millrace/flow/executor.hpp"
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/no_threads.hpp"
 #include "support/sanitized.hpp"
 #include "support/watchdog.hpp"
 
@@ -207,6 +211,35 @@ TEST_CASE("threads that make one topic get one, and threads that want one group'
     CHECK(b.drain(never).ok());
     CHECK(handled == 2);
   }
+}
+
+TEST_CASE("a start that finds no thread, or no memory for one, has started nothing, and may be tried again") {
+  const watchdog guard("bus, no threads", 20s);
+  std::atomic<int> handled{0};
+  bus b({.workers = 3});
+  REQUIRE(b.subscribe<int>("a.*", "g", [&](const int&) { handled.fetch_add(1); }).ok());
+  const auto t = *b.topic<int>("a.b");
+  CHECK(t->publish(1) == outcome::ok);
+  if constexpr (support::threads_can_be_refused) {
+    const support::no_threads none;
+    CHECK_THROWS_AS(b.start(), std::system_error);
+  }
+  if constexpr (support::allocations_can_be_refused) {
+    const long before = support::allocations;
+    {
+      const millrace::thread_executor workers(3);
+    }
+    const long of_workers = support::allocations - before;
+    for (long n = 1; n <= of_workers + 1; ++n) {  // one more is for the timers' thread
+      support::allocation_to_refuse = n;
+      CHECK_THROWS_AS(b.start(), std::bad_alloc);
+    }
+  }
+  CHECK(b.snapshot().state == millrace::bus_state::made);
+  CHECK(handled == 0);
+  REQUIRE(b.start().ok());
+  CHECK(b.drain(never).ok());
+  CHECK(handled == 1);
 }
 
 TEST_CASE("started and stopped a thousand times") {

@@ -140,6 +140,10 @@ TEST_CASE("a subscription's options out of their range are refused, by name, bef
       b.subscribe<int>("a", "g", {.dead_letters = "lost", .group = [&](auto& g) { g.dead_letters = &lost; }},
                        nothing),
       invalid, "bus: group.dead_letters must be nullptr where options.dead_letters names a topic");
+  void (*none)(const int&) = nullptr;
+  is_refused(b.subscribe<int>("a", "g", none), invalid, "bus: handler must be set");
+  is_refused(b.subscribe<int>("a", "g", std::function<void(const int&)>()), invalid,
+             "bus: handler must be set");
   CHECK(b.snapshot().subscriptions.empty());
 }
 

@@ -61,6 +61,17 @@ TEST_CASE("the closing runs what the executor has not come to, in the order of t
   CHECK(seen.size() == 8);
 }
 
+TEST_CASE("an empty task is nothing to do, whatever the state of the gate") {
+  step_executor steps;
+  const auto gate = std::make_shared<task_gate>();
+  gate->post({});
+  gate->open(steps);
+  gate->post({});
+  CHECK(steps.is_idle());
+  gate->close();
+  gate->post({});
+}
+
 TEST_CASE("a task that the closing runs may post") {
   step_executor steps;
   const auto gate = std::make_shared<task_gate>();

@@ -41,18 +41,39 @@ static_assert(sizeof(function<void(), 32>) <= 32 + 2 * sizeof(void*) + alignof(s
 
 }  // namespace
 
+static_assert(!millrace::detail::is_null([] {}), "it turns into a pointer, but is none");
+static_assert(!millrace::detail::is_null([](auto&&) {}));
+static_assert(!millrace::detail::is_null(twice));
+static_assert(!millrace::detail::is_null(&twice));
+static_assert(millrace::detail::is_null(static_cast<int (*)(int)>(nullptr)));
+static_assert(millrace::detail::is_null(static_cast<long (account::*)(int) const>(nullptr)));
+
 TEST_CASE("empty: from nothing, nullptr, a null pointer, and after being moved from") {
   CHECK_FALSE(function<void()>());
   CHECK_FALSE(function<void()>(nullptr));
   int (*null)(int) = nullptr;
   CHECK_FALSE(function<int(int)>(null));
+  long (account::*no_member)(int) const = nullptr;
+  CHECK_FALSE(function<long(const account&, int)>(no_member));
   function<int(int)> f = twice;
   CHECK(static_cast<bool>(f));
   function<int(int)> g = std::move(f);
   CHECK_FALSE(f);  // NOLINT(bugprone-use-after-move): what the move left is the point
   CHECK(g(4) == 8);
+  CHECK_FALSE(g == nullptr);
   g = nullptr;
   CHECK_FALSE(g);
+  CHECK(g == nullptr);
+}
+
+TEST_CASE("empty: from a function object that is") {
+  CHECK_FALSE(function<int(int)>(std::function<int(int)>()));
+  CHECK_FALSE(function<int(int)>(function<int(int), 16>()));
+  std::function<int(int)> f;
+  CHECK_FALSE(function<int(int)>(f));
+  f = twice;
+  CHECK(function<int(int)>(f)(4) == 8);
+  CHECK(function<int(int)>(function<int(int), 16>(&twice))(4) == 8);
 }
 
 TEST_CASE("everything that can be called") {

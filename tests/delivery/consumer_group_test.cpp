@@ -912,3 +912,23 @@ TEST_CASE("options out of their range are refused, and say which") {
   publish(t, {1});
   CHECK_FALSE(t.group("g").try_receive());  // none of them has left a group behind
 }
+
+TEST_CASE("a handler that is none is refused, and takes no attempts") {
+  using handler = std::function<void(const int&)>;
+  manual_clock clock;
+  millrace::basic_timer_service<manual_clock> timers(clock);
+  topic<int> t(64, clock);
+  auto g = t.group("g");
+  publish(t, {1});
+  const std::string refusal = "consumer_group: handler must be set";
+  void (*none)(const int&) = nullptr;
+  const handler empty;
+  CHECK_THROWS_WITH(g.work(std::stop_token(), none), refusal);
+  CHECK_THROWS_WITH(g.work(std::stop_token(), empty), refusal);
+  CHECK_THROWS_WITH(g.run(1, none), refusal);
+  CHECK_THROWS_WITH(g.run(1, handler()), refusal);
+  CHECK_THROWS_WITH(g.run_on([](auto) {}, timers, 1, none), refusal);
+  CHECK_THROWS_WITH(g.run_on([](auto) {}, timers, 1, handler()), refusal);
+  CHECK(g.workers() == 0);
+  CHECK(g.try_receive().attempt() == 1);
+}

@@ -1,12 +1,19 @@
 #include "millrace/flow/executor.hpp"
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <latch>
+#include <new>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/no_threads.hpp"
+#include "support/watchdog.hpp"
 
 TEST_CASE("an executor with one thread runs tasks in order, in that thread") {
   std::vector<int> seen;
@@ -86,9 +93,74 @@ TEST_CASE("a task that is posted after the stop is run by who posts it") {
   CHECK(workers.size() == 0);
 }
 
+TEST_CASE("an empty task is nothing to do: nobody leaves for it, and nothing that comes later is lost") {
+  std::atomic<int> n{0};
+  millrace::thread_executor workers(2);
+  for (int i = 0; i < 100; ++i) {
+    workers.post({});
+    workers.post([&] { ++n; });
+  }
+  workers.post(nullptr);
+  workers.post(std::function<void()>());
+  workers.resize(1);
+  workers.post({});
+  workers.post([&] { ++n; });
+  workers.stop();
+  CHECK(n == 101);
+  workers.post({});
+}
+
 TEST_CASE("a number of threads out of its range is refused, by name") {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1025}, ~std::size_t{0}}) {
     CHECK_THROWS_WITH(millrace::thread_executor(n), Catch::Contains("threads must be 1 to 1024"));
+  }
+}
+
+TEST_CASE("a system without threads is told of, and those that there are go on") {
+  const support::watchdog guard("executor, no threads");
+  if constexpr (support::threads_can_be_refused) {
+    std::atomic<int> n{0};
+    millrace::thread_executor workers(1);
+    {
+      const support::no_threads none;
+      CHECK_THROWS_AS(millrace::thread_executor(2), std::system_error);
+      CHECK_THROWS_AS(workers.resize(3), std::system_error);
+    }
+    CHECK(workers.size() == 1);
+    workers.post([&] { ++n; });
+    workers.resize(2);
+    workers.stop();
+    CHECK(n == 1);
+  }
+}
+
+TEST_CASE("a thread that cannot be made, whichever it is, leaves nobody to wait for in vain") {
+  const support::watchdog guard("executor, no memory for a thread", std::chrono::seconds(20));
+  const auto refused = [](long n, auto f) {
+    support::allocation_to_refuse = n;
+    try {
+      f();
+    } catch (const std::bad_alloc&) {
+      return true;
+    }
+    return support::allocation_to_refuse.exchange(0) <= 0;
+  };
+  if constexpr (support::allocations_can_be_refused) {
+    long made = 0;
+    while (refused(made + 1, [] { const millrace::thread_executor three(3); })) ++made;
+    CHECK(made >= 6);  // two of a thread, at least
+    long grown = 0;
+    for (bool some = true; some; ++grown) {
+      std::atomic<int> n{0};
+      millrace::thread_executor workers(1);
+      some = refused(grown + 1, [&] { workers.resize(3); });
+      CHECK(workers.size() >= 1);
+      CHECK(workers.size() <= 3);
+      workers.post([&] { ++n; });
+      workers.stop();
+      CHECK(n == 1);
+    }
+    CHECK(grown >= 4);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -517,6 +518,9 @@ TEST_CASE("options that are out of range are refused, by name") {
   o.ask = nullptr;
   CHECK(refused(std::move(o)) == "half_messages: options.ask must be set");
   o = valid();
+  o.ask = std::function<half_decision(const int&)>();
+  CHECK(refused(std::move(o)) == "half_messages: options.ask must be set");
+  o = valid();
   o.lost = nullptr;
   CHECK(refused(std::move(o)) == "half_messages: options.lost must be set");
   o = valid();
@@ -527,7 +531,7 @@ TEST_CASE("options that are out of range are refused, by name") {
   CHECK(refused(std::move(o)) == "half_messages: options.room_pause must be more than 0");
   o = valid();
   o.asking.attempts = 0;
-  CHECK(refused(std::move(o)).find("attempts must be 1") != std::string::npos);
+  CHECK(refused(std::move(o)).find("half_messages: options.asking: retry_policy: attempts must be 1") == 0);
 }
 
 TEST_CASE("whatever happens in whatever order, each message comes to one end, and the books balance") {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -1326,9 +1327,29 @@ TEST_CASE("names and options out of their range are refused, by name") {
   CHECK_THROWS_WITH(make("p", "a", "b", {.capacity = 0}),
                     Catch::Contains("options.capacity must be 1 to 1048576"));
   CHECK_THROWS_WITH(make("p", "a", "b", {.capacity = (1 << 20) + 1}), Catch::Contains("options.capacity"));
-  CHECK_THROWS_WITH(make("p", "a", "b", {.retry = {.attempts = 0}}), Catch::Contains("attempts must be 1"));
+  CHECK_THROWS_WITH(
+      make("p", "a", "b", {.retry = {.attempts = 0}}),
+      Catch::Contains("pipeline: stage 'a': options.retry: retry_policy: attempts must be 1 to 4294967294"));
+  CHECK_THROWS_WITH(
+      pipeline("p", from(in).stage("a", [](int i) { return i; }).to([](int) {}, {.attempts = 0}), w.steps,
+               w.timers),
+      Catch::Contains("pipeline: stage 'to': retry: retry_policy: attempts must be 1 to 4294967294"));
   CHECK_THROWS_WITH(pipeline("p", from(in).ordered().stage("a", [](int) {}), w.steps, w.timers),
                     Catch::Contains("ordered() is for what comes out"));
+}
+
+TEST_CASE("a function that is none is refused, by its stage") {
+  using function = std::function<int(const int&)>;
+  world w;
+  channel<int> in(8, w.clock);
+  const auto half = [&] { return from(in).stage("a", [](int i) { return i; }); };
+  void (*none)(const int&) = nullptr;
+  CHECK_THROWS_WITH(from(in).stage("a", function()), "pipeline: stage 'a': its function must be set");
+  CHECK_THROWS_WITH(half().stage("b", {.workers = 2}, none), "pipeline: stage 'b': its function must be set");
+  CHECK_THROWS_WITH(half().to(none), "pipeline: stage 'to': its function must be set");
+  CHECK_THROWS_WITH(half().to(std::function<void(int)>()), "pipeline: stage 'to': its function must be set");
+  CHECK_NOTHROW(
+      half().stage("b", function([](int i) { return i; })).to(std::function<void(int)>([](int) {})));
 }
 
 // --- threads ---

@@ -1,6 +1,7 @@
 #include "millrace/flow/saga.hpp"
 
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -66,16 +67,21 @@ TEST_CASE("a saga refuses what it cannot be") {
   CHECK(refusal([&] { s.pivot("a/b", {}, nothing); }) == bad_step);
 
   s.step("a", {}, nothing, nothing);
-  CHECK(refusal([&] { s.step("a", {}, nothing); }) == "saga: a step's name must be its own");
-  CHECK(refusal([&] { s.step("b", {.timeout = 0s}, nothing); }) == "saga: timeout must be more than 0");
-  CHECK(refusal([&] { s.step("b", {.timeout = -1s}, nothing); }) == "saga: timeout must be more than 0");
-  const std::string bad_attempts = "retry_policy: attempts must be 1 to 4294967294, or unlimited_attempts";
-  CHECK(refusal([&] { s.step("b", {.retry = {.attempts = 0}}, nothing); }) == bad_attempts);
-  CHECK(refusal([&] { s.step("b", {.compensation_retry = {.attempts = 0}}, nothing); }) == bad_attempts);
+  CHECK(refusal([&] { s.step("a", {}, nothing); }) == "saga: step 'a': name must be that of one step");
+  CHECK(refusal([&] { s.step("b", {.timeout = 0s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
+  CHECK(refusal([&] { s.step("b", {.timeout = -1s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
+  const std::string bad_attempts = ": retry_policy: attempts must be 1 to 4294967294, or unlimited_attempts";
+  CHECK(refusal([&] { s.step("b", {.retry = {.attempts = 0}}, nothing); }) ==
+        "saga: step 'b': retry" + bad_attempts);
+  CHECK(refusal([&] { s.step("b", {.compensation_retry = {.attempts = 0}}, nothing); }) ==
+        "saga: step 'b': compensation_retry" + bad_attempts);
   CHECK(s.size() == 1);
 
   // Nothing of a refused pivot stays, either.
-  CHECK(refusal([&] { s.pivot("b", {.timeout = 0s}, nothing); }) == "saga: timeout must be more than 0");
+  CHECK(refusal([&] { s.pivot("b", {.timeout = 0s}, nothing); }) ==
+        "saga: step 'b': timeout must be more than 0");
   s.step("b", {}, nothing, nothing);
   s.pivot("c", {}, nothing);
   CHECK(refusal([&] { s.pivot("d", {}, nothing); }) == "saga::pivot: a saga has one pivot at the most");
@@ -83,6 +89,22 @@ TEST_CASE("a saga refuses what it cannot be") {
         "saga::step: compensation must be none behind the pivot");
   s.step("d", {}, nothing);
   CHECK(s.size() == 4);
+}
+
+TEST_CASE("an action or a compensation that is none is refused, by its step") {
+  using action = std::function<void(order&, const saga_call&)>;
+  void (*none)(saga_attempt<order>&) = nullptr;
+  saga<order> s("buy");
+  const std::string no_action = "saga: step 'a': its action must be set";
+  CHECK(refusal([&] { s.step("a", {}, action()); }) == no_action);
+  CHECK(refusal([&] { s.step("a", {}, none, nothing); }) == no_action);
+  CHECK(refusal([&] { s.pivot("a", {}, none); }) == no_action);
+  const std::string no_compensation = "saga: step 'a': its compensation must be set, or left out";
+  CHECK(refusal([&] { s.step("a", {}, nothing, action()); }) == no_compensation);
+  CHECK(refusal([&] { s.step("a", {}, nothing, none); }) == no_compensation);
+  CHECK(s.size() == 0);
+  s.step("a", {}, action(nothing), action(nothing)).pivot("b", {}, nothing);
+  CHECK(s.size() == 2);
 }
 
 TEST_CASE("an action may be of any size, and may be one that is only moved") {

@@ -34,6 +34,13 @@ TEST_CASE("tasks are run when the test says so, in the order of their posts") {
   CHECK(order_of(steps) == std::vector<int>{0, 1, 2, 3, 4, 5});
 }
 
+TEST_CASE("an empty task is nothing to do, and not a step") {
+  step_executor steps;
+  steps.post({});
+  CHECK(steps.is_idle());
+  CHECK_FALSE(steps.step());
+}
+
 TEST_CASE("a task may post, and a limit ends what never ends") {
   step_executor steps;
   struct for_ever {

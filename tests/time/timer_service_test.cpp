@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -222,6 +223,17 @@ TEST_CASE("a period shorter than a tick is refused, and so is a poll of no steps
                     "timer_service::schedule_every: period must be a tick at least");
   CHECK_THROWS_AS(w.timers.schedule_every(w.clock.now(), 0ns, [] {}), std::invalid_argument);
   CHECK_THROWS_WITH(w.timers.poll(w.clock.now(), 0), "timer_service::poll: steps must be 1 or more");
+  CHECK(w.poll() == std::nullopt);
+}
+
+TEST_CASE("a handler that is none is refused when it is given, and not when it is due") {
+  world w;
+  const std::string refusal = "timer_service: handler must be set";
+  void (*none)() = nullptr;
+  CHECK_THROWS_WITH(w.timers.schedule_after(1s, {}), refusal);
+  CHECK_THROWS_WITH(w.timers.schedule_after(1s, std::function<void()>()), refusal);
+  CHECK_THROWS_WITH(w.timers.schedule_at(w.clock.now(), none), refusal);
+  CHECK_THROWS_WITH(w.timers.schedule_every(w.clock.now(), 1s, nullptr), refusal);
   CHECK(w.poll() == std::nullopt);
 }
 

@@ -12,8 +12,8 @@
 // Progress    : publishing is the topic's own affair, and compares no names. The rest takes a mutex, but not to call a handler or what
 //               the options name. Nothing polls.
 // Errors      : a status names the argument, and its range or what it clashes with. InvalidArgument: out of range, or a topic of another
-//               type; AlreadyExists: other options than the topic has, or a second handler for a group; FailedPrecondition: not running,
-//               any more or yet; DeadlineExceeded from drain.
+//               type; AlreadyExists: other options than the topic has, or a second handler for a group; FailedPrecondition: it has
+//               been stopped, or, from drain, does not run and has something unsettled; DeadlineExceeded from drain.
 // Exceptions  : std::bad_alloc; std::system_error from start, when the system has no thread, and nothing has been started then; what the
 //               host's `group` function throws; std::out_of_range if that begins at an offset which is not there yet;
 //               std::logic_error if a group of the subscription's name has been run without the bus.
@@ -59,6 +59,7 @@
 #include "millrace/bus/subject.hpp"
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/is_null.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/dead_letters.hpp"
 #include "millrace/flow/executor.hpp"
@@ -126,6 +127,7 @@ class basic_bus {
     if (absl::Status s = check_pattern(pattern); !s.ok()) return s;
     if (group.empty()) return detail::out_of_range("group", "a name, and not empty");
     if (absl::Status s = detail::check_workers(chosen.workers); !s.ok()) return s;
+    if (detail::is_null(handler)) return detail::out_of_range("handler", "set");
     std::shared_ptr<detail::topic_on_bus> letters;
     if (!chosen.dead_letters.empty()) {
       if constexpr (std::is_copy_constructible_v<T>) {
@@ -169,6 +171,7 @@ class basic_bus {
   }
   /// Waits until the groups of all subscriptions have settled everything that has been published, also by handlers meanwhile. What is
   /// parked counts as settled, and what is delayed is not published yet. While others go on publishing there may be no such moment.
+  /// A bus that does not run answers at once, by what is unsettled.
   /// It does not do the work: where a test runs the executor and the timers itself, it does so first, and then gives clock.now().
   [[nodiscard]] absl::Status drain(time_point deadline) {
     for (;;) {

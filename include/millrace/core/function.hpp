@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/is_null.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -34,7 +35,7 @@ inline namespace v0 {
 template <class Signature, std::size_t Capacity = 6 * sizeof(void*)>
 class function;
 
-/// Move-only, called through `operator()`.
+/// Move-only, called through `operator()`. Empty, if it is made of a null pointer, or of a function object that is empty.
 template <class Result, class... Args, std::size_t Capacity>
 class function<Result(Args...), Capacity> {
  public:
@@ -50,9 +51,7 @@ class function<Result(Args...), Capacity> {
                   "function: the callable is larger than Capacity; capture a pointer");
     static_assert(alignof(Held) <= alignof(std::max_align_t), "function: the callable is over-aligned");
     static_assert(std::is_nothrow_move_constructible_v<Held>, "function: the callable may throw when moved");
-    if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
-      if (f == nullptr) return;
-    }
+    if (detail::is_null(f)) return;
     ::new (static_cast<void*>(storage_)) Held(std::forward<F>(f));
     call_ = [](void* held, Args... args) -> Result {
       auto& callee = *std::launder(static_cast<Held*>(held));
@@ -80,6 +79,7 @@ class function<Result(Args...), Capacity> {
   ~function() { reset(); }
 
   [[nodiscard]] explicit operator bool() const noexcept { return call_ != nullptr; }
+  [[nodiscard]] friend bool operator==(const function& f, std::nullptr_t) noexcept { return !f; }
   Result operator()(Args... args) { return call_(storage_, std::forward<Args>(args)...); }
 
  private:

@@ -15,10 +15,10 @@
 // Errors      : at least once while the process lives: a message that was published while the group was there is acked, moved to
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
 //               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
-// Exceptions  : std::invalid_argument and std::length_error for options out of their range, std::out_of_range for an offset
-//               where nothing has been published; std::bad_alloc, when a message is taken, which stays then. What a handler
-//               throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
-//               work; with run and run_on, where nobody would hear of it, they must not throw.
+// Exceptions  : std::invalid_argument and std::length_error for options out of their range, and for a handler that is none;
+//               std::out_of_range for an offset where nothing has been published; std::bad_alloc, when a message is taken, which
+//               stays then. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw
+//               comes out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
 // Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
 //               group is gone; and the segments of the log in which such messages lie.
 // Cost        : 60 to 100 ns a message by run, 150 to 230 by receive and ack; see benchmarks/README.md.
@@ -50,6 +50,7 @@
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/is_null.hpp"
 #include "millrace/core/detail/stop_callback.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/delivery.hpp"
@@ -156,6 +157,7 @@ class consumer_group {
   /// In this thread, until the topic is closed and everything is settled (closed), or a stop is requested (cancelled).
   template <class Handler>
   outcome work(const std::stop_token& stop, Handler&& handler) {
+    refuse_null(handler);
     const auto wake = [s = state_]() noexcept { s->wake_all(); };
     typename detail::stop_callback_of<std::stop_token, decltype(wake)>::type on_stop(stop, wake);
     return detail::group_worker<Topic, std::remove_reference_t<Handler>>(*state_, handler).run(stop);
@@ -164,6 +166,7 @@ class consumer_group {
   /// a handler. std::logic_error if they run already.
   template <class Handler>
   void run(std::size_t workers, Handler handler) {
+    refuse_null(handler);
     auto shared = std::make_shared<Handler>(std::move(handler));
     start(workers, [&] {
       return std::make_unique<detail::group_threads>(
@@ -177,6 +180,7 @@ class consumer_group {
   /// the topic's clock that somebody runs, says that it is time. Both must outlive stop().
   template <class Post, class Timers, class Handler>
   void run_on(Post post, Timers& timers, std::size_t workers, Handler handler) {
+    refuse_null(handler);
     using tasks = detail::group_tasks<Topic, Post, Timers, Handler>;
     start(workers,
           [&] { return std::make_unique<tasks>(*state_, std::move(post), timers, std::move(handler)); });
@@ -332,6 +336,12 @@ class consumer_group {
     const outcome o = state_->claim(&one, 1, n, true, deadline, stop);
     if (o == outcome::ok) out = made(one);
     return o;
+  }
+  template <class Handler>
+  static void refuse_null(const Handler& handler) {
+    if (detail::is_null(handler)) {
+      detail::fail<std::invalid_argument>("consumer_group: handler must be set");
+    }
   }
   template <class Make>
   void start(std::size_t workers, Make make) {

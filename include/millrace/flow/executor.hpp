@@ -54,7 +54,7 @@ class executor {
   executor& operator=(const executor&) = delete;
   virtual ~executor() = default;
 
-  /// `t` is called once, soon, and not in this call.
+  /// `t` is called once, soon, and not in this call. An empty one is nothing to do.
   virtual void post(task t) noexcept = 0;
   /// Whether a task that could do several things is to do one, and to be posted again for the next: where a test searches orders.
   [[nodiscard]] virtual bool wants_small_tasks() const noexcept { return false; }
@@ -79,21 +79,24 @@ class thread_executor final : public executor {
   static constexpr std::size_t most = 1024;
 
   /// `threads`: 1 to 1,024.
-  explicit thread_executor(std::size_t threads) { resize(threads); }
+  // why by way of another constructor: what resize throws leaves threads that are waited for, by the destructor
+  explicit thread_executor(std::size_t threads) : thread_executor() { resize(threads); }
   /// As stop().
   ~thread_executor() override { stop(); }
 
   void post(task t) noexcept override {
-    if (tasks_.push(std::move(t)) != outcome::ok) t();
+    if (t && tasks_.push(std::move(t)) != outcome::ok) t();
   }
-  /// So many threads from now on; those that are one too many finish what was posted before. Nothing after stop().
+  /// So many threads from now on; those that are one too many finish what was posted before. Nothing after stop(). If it throws,
+  /// size() tells how far it has come.
   void resize(std::size_t threads) {
     if (threads < 1 || threads > most) {
       detail::fail<std::invalid_argument>("thread_executor: threads must be 1 to 1024");
     }
     std::erase_if(threads_, [](const auto& t) { return t->has_left.load(std::memory_order_acquire); });
     if (tasks_.is_closed()) return;
-    for (; size_ > threads; --size_) post(nullptr);
+    for (; size_ > threads; --size_) static_cast<void>(tasks_.push(leave()));
+    threads_.reserve(threads_.size() + threads - size_);  // a worker without a place would be waited for
     for (; size_ < threads; ++size_) threads_.push_back(std::make_unique<worker>(tasks_));
   }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -107,12 +110,16 @@ class thread_executor final : public executor {
  private:
   using queue = channel<task, unbounded_queue<task>>;
 
+  thread_executor() = default;
+
+  /// For whoever takes it to leave. post() lets no empty task in.
+  static task leave() noexcept { return nullptr; }
+
   struct worker {
     explicit worker(queue& tasks) : thread([this, &tasks] { work(tasks); }) {}
     void work(queue& tasks) noexcept {
-      // An empty task is for whoever takes it to leave.
       while (std::optional<task> t = tasks.pop()) {
-        if (!*t) break;
+        if (!*t) break;  // leave()
         (*t)();
       }
       has_left.store(true, std::memory_order_release);  // pairs with the acquire in resize, which only joins

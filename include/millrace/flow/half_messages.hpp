@@ -43,6 +43,7 @@
 #include "millrace/core/detail/error.hpp"
 #include "millrace/delivery/retry_policy.hpp"
 #include "millrace/flow/detail/half_core.hpp"
+#include "millrace/flow/detail/validate_retry.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/flow/half_options.hpp"
 #include "millrace/time/timer_service.hpp"
@@ -120,7 +121,7 @@ class half_messages {
       detail::fail<refused>("half_messages: options.ask_after must be more than 0");
     if (o.room_pause <= nanoseconds::zero())
       detail::fail<refused>("half_messages: options.room_pause must be more than 0");
-    validate(o.asking);
+    detail::validate_retry("half_messages: options.asking", o.asking);
     return std::move(o);
   }
 

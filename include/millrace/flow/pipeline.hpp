@@ -19,9 +19,9 @@
 //               "stage NAME: what it threw", to the dead letters of its group; one of a channel goes to on_dead, or is parked and
 //               counted, see take_parked. What stop() or drain() find inside goes back to the group, or is parked; its stages will
 //               have been called for it before, so at least once is the promise. Messages inside have no ack timeout.
-// Exceptions  : std::invalid_argument for a name or an option out of its range, from the constructor and scale;
-//               std::bad_alloc from all of the host's verbs but stop. A task that finds no memory ends the program, as a post does,
-//               and so does a stop.
+// Exceptions  : std::invalid_argument for a name or an option out of its range, from the constructor and scale, and for a
+//               function that is none, from stage and to; std::bad_alloc from all of the host's verbs but stop. A task that
+//               finds no memory ends the program, as a post does, and so does a stop.
 // Memory      : 1 KiB, half of one for each stage, and for each message that was inside at the same time 70 bytes, its delivery or
 //               the channel's value, and room for the largest of what the stages return; kept until the pipeline is gone.
 // Cost        : 40 to 100 ns a message and stage while there are many, 1 us and the waking of a thread for a single one.
@@ -55,12 +55,14 @@
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/is_null.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/delivery/consumer_group.hpp"
 #include "millrace/delivery/retry_policy.hpp"
 #include "millrace/flow/detail/pipeline_chain.hpp"
 #include "millrace/flow/detail/pipeline_core.hpp"
 #include "millrace/flow/detail/pipeline_sources.hpp"
+#include "millrace/flow/detail/validate_retry.hpp"
 #include "millrace/flow/executor.hpp"
 #include "millrace/flow/pipeline_stats.hpp"
 #include "millrace/time/timer_service.hpp"
@@ -75,6 +77,21 @@ struct stage_options {
   std::size_t capacity = 64;
   retry_policy retry = {};
 };
+
+namespace detail {
+
+[[nodiscard]] inline std::string told_of_stage(std::string_view name, std::string_view what) {
+  return std::string("pipeline: stage '").append(name).append("': ").append(what);
+}
+[[noreturn]] inline void refuse_stage(std::string_view name, std::string_view what) {
+  fail<std::invalid_argument>(told_of_stage(name, what).c_str());
+}
+template <class F>
+void refuse_null_stage(std::string_view stage, const F& f) {
+  if (is_null(f)) refuse_stage(stage, "its function must be set");
+}
+
+}  // namespace detail
 
 /// What has to be known of a pipeline to start it.
 template <class Source, class End, class... Stages>
@@ -103,6 +120,7 @@ class pipeline_line {
     static_assert(
         detail::takes<F, Value, is_first>,
         "pipeline: a stage's function takes const T&, or T&& after the first stage, of what comes to it");
+    detail::refuse_null_stage(name, f);
     using next = detail::pipeline_stage<F, Value>;
     next last{{std::move(name), chosen.workers, chosen.capacity, std::move(chosen.retry)}, std::move(f)};
     auto all = std::tuple_cat(std::move(stages_), std::tuple<next>(std::move(last)));
@@ -140,6 +158,7 @@ class pipeline_line {
       static_assert(
           detail::takes<held, Value, false>,
           "pipeline: to() takes a topic or a channel of what the last stage returns, or a function of it");
+      detail::refuse_null_stage(detail::end_name, to);
       return finish(detail::sink_end<held>{std::forward<To>(to)}, std::move(retry));
     }
   }
@@ -266,9 +285,7 @@ using pipeline = basic_pipeline<std::chrono::steady_clock>;
 namespace detail {
 
 inline void validate(const std::vector<stage_plan>& stages, bool has_end, bool keeps_order) {
-  const auto refuse = [](const stage_plan& s, const char* what) {
-    fail<std::invalid_argument>(("pipeline: stage '" + s.name + "': " + what).c_str());
-  };
+  const auto refuse = [](const stage_plan& s, std::string_view what) { refuse_stage(s.name, what); };
   for (const stage_plan& s : stages) {
     const bool is_end = has_end && &s == &stages.back();
     if (s.name.empty()) fail<std::invalid_argument>("pipeline: a stage's name must not be empty");
@@ -279,7 +296,7 @@ inline void validate(const std::vector<stage_plan>& stages, bool has_end, bool k
     if (s.workers < 1 || s.workers > stage_plan::most_workers) refuse(s, "options.workers must be 1 to 1024");
     if (s.capacity < 1 || s.capacity > stage_plan::most_capacity)
       refuse(s, "options.capacity must be 1 to 1048576");
-    millrace::validate(s.retry);
+    validate_retry(told_of_stage(s.name, is_end ? "retry" : "options.retry"), s.retry);
   }
   if (keeps_order && !has_end) {
     fail<std::invalid_argument>("pipeline: ordered() is for what comes out, so the line must end with to()");

@@ -25,8 +25,9 @@
 // Checked by  : tests/flow/request_test.cpp, tests/models/request_models.cpp
 //
 // Example:
-//   millrace::topic<millrace::query<std::string, price>> quotes(1024);
-//   quotes.group("pricing").run(4, [](const auto& q) { q.reply(look_up(q.value)); });
+//   using quote = millrace::query<std::string, price>;
+//   millrace::topic<quote> quotes(1024);
+//   quotes.group("pricing").run(4, [](const quote& q) { q.reply(look_up(q.value)); });
 //   auto answer = millrace::request<price>(quotes, timers, "GOOG", 200ms);
 //   if (auto r = answer.get()) show(*r.value); else log(millrace::to_string(r.what));
 #pragma once

@@ -18,8 +18,8 @@
 // Errors      : done() and failed() are false if nobody waits for that answer any more: it came too late, or the runner has been
 //               stopped. The runner counts it (stats().late); nothing else happens. An attempt that is dropped has no known
 //               outcome, and is taken for one that has timed out.
-// Exceptions  : std::invalid_argument for a name, an option or a compensation that is not allowed. What an action throws is a
-//               failed attempt, with what() for a reason, and is expected to have changed nothing.
+// Exceptions  : std::invalid_argument for a name, an option, an action or a compensation that is not allowed. What an action
+//               throws is a failed attempt, with what() for a reason, and is expected to have changed nothing.
 // Memory      : 600 bytes a step. An attempt: about 200 bytes, and a copy of the context, until it is answered.
 // Cost        : an allocation, and a copy of the context, for each attempt.
 // Source      : H. Garcia-Molina & K. Salem, Sagas, SIGMOD 1987; pivot and retriable steps: C. Richardson, Microservices
@@ -36,7 +36,10 @@
 //   millrace::saga<transfer> money("transfer");
 //   money.step("debit", {.timeout = 5s}, [](transfer& t, const saga_call& c) { bank.debit(t.from, t.amount, c.key); },
 //              [](transfer& t, const saga_call& c) { bank.void_debit(t.from, t.amount, c.key); })
-//       .pivot("commit", {}, [](saga_attempt<transfer>& a) { ledger.ask(a.call().key, std::move(a)); })   // answers later
+//       .pivot("commit", {}, [](saga_attempt<transfer>& a) {
+//         const std::string key = a.call().key;   // as the attempt moves away, and is answered later
+//         ledger.ask(key, std::move(a));
+//       })
 //       .step("credit", {.retry = {.attempts = unlimited_attempts}}, credit);
 #pragma once
 
@@ -53,9 +56,11 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/error.hpp"
+#include "millrace/core/detail/is_null.hpp"
 #include "millrace/core/function.hpp"
 #include "millrace/delivery/retry_policy.hpp"
 #include "millrace/flow/detail/saga_attempt.hpp"
+#include "millrace/flow/detail/validate_retry.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -166,6 +171,7 @@ class saga {
     if (pivot_ < steps_.size()) {
       detail::fail<std::invalid_argument>("saga::step: compensation must be none behind the pivot");
     }
+    if (detail::is_null(compensation)) refuse(name, "its compensation must be set, or left out");
     return add(std::move(name), std::move(chosen), wrapped(std::move(action)),
                wrapped(std::move(compensation)));
   }
@@ -204,6 +210,7 @@ class saga {
     constexpr bool answers = std::is_invocable_v<Callable&, saga_attempt<Context>&>;
     static_assert(answers || std::is_invocable_v<Callable&, Context&, const saga_call&>,
                   "saga: an action takes (Context&, const saga_call&), or (saga_attempt<Context>&)");
+    if (detail::is_null(f)) return nullptr;
     return [f = std::make_unique<Callable>(std::move(f))](saga_attempt<Context>& a) {
       if constexpr (answers) {
         static_cast<void>((*f)(a));
@@ -212,20 +219,25 @@ class saga {
       }
     };
   }
+  [[nodiscard]] static std::string told_of(std::string_view step, std::string_view what) {
+    return std::string("saga: step '").append(step).append("': ").append(what);
+  }
+  [[noreturn]] static void refuse(std::string_view step, std::string_view what) {
+    detail::fail<std::invalid_argument>(told_of(step, what).c_str());
+  }
   saga& add(std::string name, saga_step_options chosen, called action, called compensation) {
     // why not "compensate": the key of such a step would be that of another one's compensation, for some ids
     if (!is_name(name) || name == "compensate") {
       detail::fail<std::invalid_argument>(
           "saga: a step's name must be 1 character or more, without '/', and not 'compensate'");
     }
+    if (!action) refuse(name, "its action must be set");
     for (const part& p : steps_) {
-      if (p.name == name) detail::fail<std::invalid_argument>("saga: a step's name must be its own");
+      if (p.name == name) refuse(name, "name must be that of one step");
     }
-    if (chosen.timeout <= std::chrono::nanoseconds::zero()) {
-      detail::fail<std::invalid_argument>("saga: timeout must be more than 0");
-    }
-    validate(chosen.retry);
-    validate(chosen.compensation_retry);
+    if (chosen.timeout <= std::chrono::nanoseconds::zero()) refuse(name, "timeout must be more than 0");
+    detail::validate_retry(told_of(name, "retry"), chosen.retry);
+    detail::validate_retry(told_of(name, "compensation_retry"), chosen.compensation_retry);
     steps_.push_back({std::move(name), std::move(chosen), std::move(action), std::move(compensation)});
     return *this;
   }

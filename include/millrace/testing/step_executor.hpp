@@ -43,6 +43,7 @@ class step_executor final : public executor {
   explicit step_executor(std::uint64_t seed) : random_(seed) {}
 
   void post(task t) noexcept override {
+    if (!t) return;
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(t));
   }

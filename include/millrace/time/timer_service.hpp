@@ -18,8 +18,9 @@
 //               its deadline again. `schedule_after` is its `now() + wait`. Of the steady clock no jumps are known; on
 //               Linux it stands while the machine is suspended, and so do the timers.
 // Errors      : a void timer once stop() has been called; `false` or already_fired for a timer that is void.
-// Exceptions  : std::invalid_argument for a period shorter than a tick; std::length_error beyond 2^32 - 2^6 timers;
-//               std::logic_error for a second thread that fires; std::bad_alloc. What a handler throws goes to `on_error`.
+// Exceptions  : std::invalid_argument for a period shorter than a tick, and for an empty handler; std::length_error beyond
+//               2^32 - 2^6 timers; std::logic_error for a second thread that fires; std::bad_alloc. What a handler throws
+//               goes to `on_error`.
 // Memory      : 144 bytes a timer, its handler in place, and 33 KiB; kept until the service is destroyed.
 // Cost        : see benchmarks/README.md. A timer cancelled before the firing thread has heard of it never enters the wheel.
 // Source      : a timing wheel behind a multi-producer queue, as in Netty's HashedWheelTimer; the states of a timer and
@@ -121,7 +122,7 @@ class basic_timer_service {
     return schedule_at(detail::saturating_deadline(engine_.now(), wait), std::move(h));
   }
   timer schedule_at(time_point deadline, handler h) {
-    return engine_.submit(deadline, 0, missed_periods::skip, std::move(h));
+    return submit(deadline, 0, missed_periods::skip, std::move(h));
   }
   /// Calls `h` at `first` and then with every `period`, a tick at least, without drift.
   timer schedule_every(time_point first, duration period, handler h,
@@ -129,7 +130,7 @@ class basic_timer_service {
     if (period.count() < detail::tick_count<Tick, Clock>::units) {
       detail::fail<std::invalid_argument>("timer_service::schedule_every: period must be a tick at least");
     }
-    return engine_.submit(first, period.count(), rule, std::move(h));
+    return submit(first, period.count(), rule, std::move(h));
   }
 
   /// Gives it another (next) deadline, also from its own handler, where it makes it fire once more. False: it has fired,
@@ -178,6 +179,10 @@ class basic_timer_service {
  private:
   friend detail::sleeping_timers;
 
+  timer submit(time_point first, typename duration::rep period, missed_periods rule, handler&& h) {
+    if (!h) detail::fail<std::invalid_argument>("timer_service: handler must be set");
+    return engine_.submit(first, period, rule, std::move(h));
+  }
   void call(handler& h, time_point due) noexcept {
     if (on_fire_) on_fire_(engine_.now() - due);
 #if MILLRACE_HAS_EXCEPTIONS

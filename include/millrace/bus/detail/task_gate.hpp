@@ -27,6 +27,7 @@ namespace detail {
 class task_gate final : public executor, public std::enable_shared_from_this<task_gate> {
  public:
   void post(task t) noexcept override {
+    if (!t) return;
     std::unique_lock lock(mutex_);
     if (state_ == state::closed) {
       lock.unlock();
