@@ -96,6 +96,20 @@ TEST_CASE("a removed group's name is free, and it holds up nobody") {
   CHECK(g.try_receive(d) == outcome::closed);
 }
 
+TEST_CASE("a removed group that seeks holds up nobody") {
+  manual_clock clock;
+  topic<int> t(2, clock, {.keep = {.messages = 0}});
+  auto g = t.group("g");
+  publish(t, {1});
+  g.remove();
+  g.seek(earliest);
+  g.seek(millrace::latest);
+  publish(t, {2, 3, 4, 5});
+  CHECK(g.stats().backlog == 0);
+  millrace::delivery<int> d;
+  CHECK(g.try_receive(d) == outcome::closed);
+}
+
 TEST_CASE("a message in flight, or waiting, holds up no publisher") {
   manual_clock clock;
   topic<int> t(4, clock, {.keep = {.messages = 0}, .segment = 2});

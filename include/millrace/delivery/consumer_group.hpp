@@ -292,7 +292,8 @@ class consumer_group {
   }
 
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
-  /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet.
+  /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is
+  /// done if the group has been removed.
   void seek(earliest_t where) { seek_to(where); }
   void seek(latest_t where) { seek_to(where); }
   void seek(std::uint64_t offset) { seek_to(offset); }

@@ -217,6 +217,7 @@ class group_ledger {
   }
   template <class Where>
   void seek(Where where) {
+    if (removed_) return;     // why: publishers would wait for it again
     at_.moved().seek(where);  // may throw
     forget_all();
     log_ended_ = false;
