@@ -669,6 +669,43 @@ TEST_CASE("scaling up and down") {
   CHECK(g.stats().acked == 50);
 }
 
+TEST_CASE("who joins is in nobody's way: a stop ends what it waits for") {
+  const watchdog guard("join", std::chrono::seconds(30));
+  millrace::topic<int> t(64);
+  millrace::timer_service timers;
+  timers.start();
+  auto g = t.group("g");
+  millrace::channel<int> seen(64);
+  const auto see = [&](const int& v) { static_cast<void>(seen.push(v)); };
+  const bool in_threads = GENERATE(true, false);
+  const auto run = [&] {
+    if (in_threads) {
+      g.run(2, see);
+    } else {
+      g.run_on([](auto f) { f(); }, timers, 2, see);
+    }
+  };
+  for (int round = 0; round < 20; ++round) {
+    run();
+    std::latch begun(1);
+    std::thread joining([&] {
+      begun.count_down();
+      g.join();
+    });
+    begun.wait();
+    for (std::size_t n : {1U, 3U, 2U, 4U}) CHECK(g.scale(n));
+    g.stop();
+    CHECK(g.workers() == 0);
+    run();  // it has nothing to do with these, unless it comes late
+    REQUIRE(t.publish(round) == outcome::ok);
+    CHECK(seen.pop() == round);
+    CHECK(g.workers() == 2);
+    g.stop();
+    joining.join();
+  }
+  timers.stop();
+}
+
 TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
   const watchdog guard("run_on");
   manual_clock clock;

@@ -185,7 +185,8 @@ class consumer_group {
   bool scale(std::size_t workers) { return state_->crew().scale(workers); }
   /// Ends what run() has begun, and waits until its handlers have returned. Not in a handler.
   void stop() { state_->crew().stop(); }
-  /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled. Not in a handler.
+  /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled; or until somebody
+  /// calls stop(). Not in a handler.
   void join() { state_->crew().join(); }
   [[nodiscard]] std::size_t workers() const { return state_->crew().size(); }
 

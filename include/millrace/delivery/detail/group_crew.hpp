@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/waiting.hpp"
+#include "millrace/core/outcome.hpp"
+#include "millrace/core/sync.hpp"
 
 namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// By one thread at a time, which is none of the workers.
+/// By one thread at a time, which is none of the workers, but for join.
 class group_crew {
  public:
   group_crew() noexcept = default;
@@ -26,7 +29,7 @@ class group_crew {
   virtual ~group_crew() = default;
   /// Those that are one too many finish what they are at.
   virtual void scale(std::size_t n) = 0;
-  /// Waits until they have ended by themselves.
+  /// Waits until there is none that has not ended, by itself or by a scale from elsewhere meanwhile.
   virtual void join() = 0;
 };
 
@@ -43,16 +46,31 @@ class group_threads final : public group_crew {
       threads_.pop_back();
     }
     while (threads_.size() < n) {
-      threads_.emplace_back([this](const std::stop_token& stop) { work_(stop); });
+      working_.fetch_add(1, std::memory_order_relaxed);
+      on_exception none([this] { leave(); });
+      threads_.emplace_back([this](const std::stop_token& stop) {
+        work_(stop);
+        leave();
+      });
+      none.dismiss();
     }
   }
   void join() override {
-    for (std::jthread& t : threads_) t.join();
-    threads_.clear();
+    no_limit forever;
+    static_cast<void>(ended_.sleep(outcome::empty, forever, [this] {
+      return working_.load(std::memory_order_relaxed) == 0 ? outcome::ok : outcome::empty;
+    }));
   }
 
  private:
+  /// Relaxed: it tells only when to look; who joins the thread knows what it has done.
+  void leave() noexcept {
+    if (working_.fetch_sub(1, std::memory_order_relaxed) == 1) ended_.events.notify_all();
+  }
+
   const std::function<void(std::stop_token)> work_;
+  std::atomic<std::size_t> working_{0};
+  waiting_room<std_sync> ended_;
   std::vector<std::jthread> threads_;
 };
 
@@ -83,10 +101,16 @@ class crew_holder {
     crew_->scale(0);
     end();
   }
+  /// Without the mutex while it waits, so that others may scale it and stop it.
   void join() {
-    const std::lock_guard lock(mutex_);
-    if (crew_ == nullptr) return;
-    crew_->join();
+    std::unique_lock lock(mutex_);
+    const std::shared_ptr<group_crew> mine = crew_;
+    if (mine == nullptr) return;
+    lock.unlock();
+    mine->join();
+    lock.lock();
+    if (crew_ != mine) return;  // somebody else has ended it
+    crew_->scale(0);
     end();
   }
   /// Relaxed: a number to look at.
@@ -99,7 +123,7 @@ class crew_holder {
   }
 
   std::mutex mutex_;
-  std::unique_ptr<group_crew> crew_;  // guarded by mutex_
+  std::shared_ptr<group_crew> crew_;  // guarded by mutex_
   std::atomic<std::size_t> size_{0};
 };
 

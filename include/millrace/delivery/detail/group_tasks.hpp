@@ -46,12 +46,15 @@ class group_tasks final : public group_crew {
     }
     while (tasks_.size() < n) {
       tasks_.push_back(std::make_unique<task>(*this));
+      working_.fetch_add(1, std::memory_order_relaxed);
       activate(*tasks_.back(), one);
     }
   }
   void join() override {
-    for (const auto& t : tasks_) await_end(*t);
-    tasks_.clear();
+    no_limit forever;
+    static_cast<void>(ended_.sleep(outcome::empty, forever, [this] {
+      return working_.load(std::memory_order_relaxed) == 0 ? outcome::ok : outcome::empty;
+    }));
   }
 
  private:
@@ -150,7 +153,8 @@ class group_tasks final : public group_crew {
   }
   /// Its activations stay, so that nobody posts it any more.
   void end(task& t) noexcept {
-    t.ended.fetch_add(1, std::memory_order_relaxed);  // (4) tells all that hangs on it
+    working_.fetch_sub(1, std::memory_order_relaxed);  // it tells only when to look
+    t.ended.fetch_add(1, std::memory_order_relaxed);   // (4) tells all that hangs on it
     ended_.events.notify_all();
     t.ended.store(2, std::memory_order_release);  // (4) the last touch of it, and of the crew
   }
@@ -169,6 +173,7 @@ class group_tasks final : public group_crew {
   Post post_;
   Timers& timers_;
   Handler handler_;
+  typename sync::template atomic<std::size_t> working_{0};  // tasks that have not ended
   waiting_room<sync> ended_;
   std::vector<std::unique_ptr<task>> tasks_;
 };
