@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -13,6 +15,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,6 +23,7 @@
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
 #include "millrace/time/timer_service.hpp"
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/watchdog.hpp"
 
@@ -704,6 +708,79 @@ TEST_CASE("who joins is in nobody's way: a stop ends what it waits for") {
     joining.join();
   }
   timers.stop();
+}
+
+namespace {
+
+/// How many the process has, where that can be told; a thread that has been joined may still be counted for a moment.
+std::size_t threads() {
+  std::error_code none;
+  const std::filesystem::directory_iterator all("/proc/self/task", none);
+  return std::size_t(std::distance(begin(all), end(all)));
+}
+void await_no_more_threads_than(std::size_t n) {
+  while (threads() > n) std::this_thread::yield();
+}
+
+}  // namespace
+
+TEST_CASE("workers that cannot all be had are none, or as many as before") {
+  const watchdog guard("no memory for workers", std::chrono::seconds(30));
+  if constexpr (support::allocations_can_be_refused) {
+    millrace::topic<int> t(64);
+    millrace::timer_service timers;
+    timers.start();
+    auto g = t.group("g");
+    std::atomic<int> others{0};  // calls by workers of a run that was refused
+    bool refused = false;
+    const auto refusing = [&](long n, auto f) {
+      const struct as_before {
+        ~as_before() { support::allocation_to_refuse = 0; }
+      } afterwards;
+      refused = false;
+      support::allocation_to_refuse = n;
+      try {
+        f();
+      } catch (const std::bad_alloc&) {
+        refused = true;
+      }
+    };
+    const bool in_threads = GENERATE(true, false);
+    int posts = 0;
+    const auto run = [&](auto handler) {
+      if (in_threads) {
+        g.run(3, handler);
+      } else {
+        g.run_on([&](auto f) { ++posts, f(); }, timers, 3, handler);
+      }
+    };
+    const std::size_t without = threads();
+    long n = 0;
+    do {
+      refusing(++n, [&] { run([&](const int&) { ++others; }); });
+      CHECK(g.workers() == (refused ? 0 : 3));
+      if (in_threads) await_no_more_threads_than(without + g.workers());
+    } while (refused);
+    CHECK(n > 5);
+    g.stop();
+
+    std::latch done(1);
+    posts = 0;
+    run([&](const int&) { done.count_down(); });
+    n = 0;
+    do {
+      refusing(++n, [&] { static_cast<void>(g.scale(6)); });
+      CHECK(g.workers() == (refused ? 3 : 6));
+      if (in_threads) await_no_more_threads_than(without + g.workers());
+    } while (refused);
+    CHECK(posts == (in_threads ? 0 : 6));
+    REQUIRE(t.publish(1) == outcome::ok);
+    done.wait();
+    CHECK(others == 0);
+    t.close();
+    g.join();
+    timers.stop();
+  }
 }
 
 TEST_CASE("run_on: in threads of the host's, with nobody asleep") {

@@ -16,8 +16,9 @@
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
 //               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
 // Exceptions  : std::invalid_argument and std::length_error for options out of their range, std::out_of_range for an offset
-//               where nothing has been published; std::bad_alloc, when a message is taken, which stays then. What a handler
-//               throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
+//               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
+//               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
+//               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
 //               work; with run and run_on, where nobody would hear of it, they must not throw.
 // Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
 //               group is gone; and the segments of the log in which such messages lie.

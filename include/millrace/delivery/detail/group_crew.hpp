@@ -27,7 +27,7 @@ class group_crew {
   group_crew(const group_crew&) = delete;
   group_crew& operator=(const group_crew&) = delete;
   virtual ~group_crew() = default;
-  /// Those that are one too many finish what they are at.
+  /// Those that are one too many finish what they are at. What it throws leaves them as they were.
   virtual void scale(std::size_t n) = 0;
   /// Waits until there is none that has not ended, by itself or by a scale from elsewhere meanwhile.
   virtual void join() = 0;
@@ -39,12 +39,7 @@ class group_threads final : public group_crew {
   ~group_threads() override = default;
 
   void scale(std::size_t n) override {
-    std::vector<std::jthread> surplus;
-    while (threads_.size() > n) {
-      threads_.back().request_stop();
-      surplus.push_back(std::move(threads_.back()));
-      threads_.pop_back();
-    }
+    on_exception as_before([this, had = threads_.size()] { end_all_but(had); });
     while (threads_.size() < n) {
       working_.fetch_add(1, std::memory_order_relaxed);
       on_exception none([this] { leave(); });
@@ -54,6 +49,8 @@ class group_threads final : public group_crew {
       });
       none.dismiss();
     }
+    as_before.dismiss();
+    end_all_but(n);
   }
   void join() override {
     no_limit forever;
@@ -63,6 +60,10 @@ class group_threads final : public group_crew {
   }
 
  private:
+  void end_all_but(std::size_t n) noexcept {
+    for (std::size_t i = n; i < threads_.size(); ++i) threads_[i].request_stop();
+    while (threads_.size() > n) threads_.pop_back();
+  }
   /// Relaxed: it tells only when to look; who joins the thread knows what it has done.
   void leave() noexcept {
     if (working_.fetch_sub(1, std::memory_order_relaxed) == 1) ended_.events.notify_all();
@@ -82,8 +83,9 @@ class crew_holder {
   bool start(std::size_t n, Make make) {
     const std::lock_guard lock(mutex_);
     if (crew_ != nullptr) return false;
-    crew_ = make();
-    crew_->scale(n);
+    std::shared_ptr<group_crew> made = make();
+    made->scale(n);  // may throw
+    crew_ = std::move(made);
     size_.store(n, std::memory_order_relaxed);
     return true;
   }

@@ -44,10 +44,13 @@ class group_tasks final : public group_crew {
       await_end(t);
       tasks_.pop_back();
     }
-    while (tasks_.size() < n) {
-      tasks_.push_back(std::make_unique<task>(*this));
+    const std::size_t had = tasks_.size();
+    on_exception as_before([&] { tasks_.resize(had); });
+    while (tasks_.size() < n) tasks_.push_back(std::make_unique<task>(*this));
+    as_before.dismiss();
+    for (std::size_t i = had; i < n; ++i) {
       working_.fetch_add(1, std::memory_order_relaxed);
-      activate(*tasks_.back(), one);
+      activate(*tasks_[i], one);
     }
   }
   void join() override {
