@@ -1,6 +1,7 @@
 // Consumer groups: who gets what, in which order, and what holds it up. Time is a manual_clock's.
 #include "millrace/delivery/consumer_group.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -847,6 +848,43 @@ TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
     CHECK(g.stats().backlog == 1);
   }
   CHECK(g.stats().in_flight == 0);
+}
+
+namespace {
+
+/// As an executor that has been stopped. A task takes one message, so that it is posted again for each.
+struct at_once {
+  static bool wants_small_tasks() { return true; }
+  template <class F>
+  void operator()(F f) const {
+    f();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("run_on: tasks that run where they are posted do not stand one in the other") {
+  const watchdog guard("run_on, at once");
+  manual_clock clock;
+  constexpr int n = 50'000;
+  topic<int> t(65'536, clock);
+  millrace::basic_timer_service<manual_clock> service(clock);
+  auto g = t.group("g");
+  for (int i = 0; i < n; ++i) publish(t, {1});
+  std::uintptr_t lowest = ~std::uintptr_t{0};
+  std::uintptr_t highest = 0;
+  long sum = 0;
+  g.run_on(at_once(), service, 3, [&](const int& v) {
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    lowest = std::min(lowest, here);
+    highest = std::max(highest, here);
+    sum += v;
+  });
+  CHECK(sum == n);
+  CHECK(highest - lowest < 32'768);
+  publish(t, {1});
+  CHECK(sum == n + 1);
+  g.stop();
 }
 
 TEST_CASE("run_on: in a pool of threads, scaled and stopped again and again") {

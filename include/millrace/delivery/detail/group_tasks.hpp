@@ -23,6 +23,30 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
+/// Stands on the stack of a thread as long as that posts a task again. An executor that has been stopped runs it in the call of
+/// post: then it is only noted, so that no calls stand one in the other until there is no more stack.
+class task_posting {
+ public:
+  explicit task_posting(const void* task) noexcept : task_(task), outer_(innermost) { innermost = this; }
+  task_posting(const task_posting&) = delete;
+  task_posting& operator=(const task_posting&) = delete;
+  ~task_posting() { innermost = outer_; }
+
+  /// False: this thread does not post it just now.
+  [[nodiscard]] static bool note(const void* task) noexcept {
+    task_posting* p = innermost;
+    while (p != nullptr && p->task_ != task) p = p->outer_;
+    return p != nullptr && (p->noted = true);
+  }
+
+  bool noted = false;
+
+ private:
+  inline static thread_local task_posting* innermost = nullptr;
+  const void* const task_;
+  task_posting* const outer_;
+};
+
 /// Post has its argument called soon, in some thread; Timers is a timer_service of the topic's clock.
 template <class Topic, class Post, class Timers, class Handler>
 class group_tasks final : public group_crew {
@@ -89,7 +113,9 @@ class group_tasks final : public group_crew {
   /// What is posted.
   struct step {
     task* t;
-    void operator()() const { t->crew.run(*t); }
+    void operator()() const {
+      if (!task_posting::note(t)) t->crew.run(*t);
+    }
   };
 
   void activate(task& t, std::uint32_t how) noexcept {
@@ -97,15 +123,19 @@ class group_tasks final : public group_crew {
     if (t.activations.fetch_add(how, std::memory_order_release) == 0) post_(step{&t});
   }
   void run(task& t) {
-    // acquire; pairs with (2)
-    for (std::uint32_t seen = t.activations.load(std::memory_order_acquire);;) {
+    std::uint32_t seen = t.activations.load(std::memory_order_acquire);  // pairs with (2)
+    for (;;) {
       const then next = pass(t);
       if (next == then::end) return end(t);
       t.called -= seen / by_place;
       // (2) release; who runs it next finds it as it was left. What there is to do is told by the group's mutex.
       if (next == then::go_on) {
         t.activations.fetch_sub(seen - one, std::memory_order_relaxed);  // post orders it
-        return post_(step{&t});                                          // others want the thread, too
+        task_posting here(&t);
+        post_(step{&t});  // others want the thread, too
+        if (!here.noted) return;
+        seen = t.activations.load(std::memory_order_acquire);  // pairs with (1) and (2)
+        continue;
       }
       const std::uint32_t were = t.activations.fetch_sub(seen, std::memory_order_release);
       if (were == seen) return;  // idle: whoever activates it posts it
