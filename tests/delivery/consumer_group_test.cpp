@@ -12,6 +12,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -578,6 +579,65 @@ TEST_CASE("a stop ends work also where there is a backlog, and leaves the rest i
   CHECK(take_all(g) == rest);
 }
 
+TEST_CASE("what holds a group back holds back what a worker has taken and not begun") {
+  manual_clock clock;
+  topic<int> t(1024, clock);
+  breaker bank(clock, {.window = 10, .minimum = 10, .failure_rate = 0.5, .open_for = 5s});
+  auto g = t.group("g", {.retry = retry_policy::fixed(1h, 5), .breaker = &bank});
+  for (int i = 0; i < 1000; ++i) publish(t, {i});
+  millrace::basic_timer_service<manual_clock> service(clock);
+  ints calls;
+  bool down = false;
+  const auto work = [&](auto at_the_100th) {
+    g.run_on([](auto f) { f(); }, service, 1,
+             [&](millrace::delivery<int>& d) {
+               calls.push_back(*d);
+               if (calls.size() == 100) at_the_100th(d);
+               if (down) throw std::runtime_error("down");
+             });
+    CHECK(g.stats().in_flight == 0);
+    CHECK(g.stats().ready + g.stats().backlog + g.stats().waiting + g.stats().acked == 1000);
+    g.stop();
+  };
+  ints first(100);
+  std::iota(first.begin(), first.end(), 0);
+  int next = 100;
+  SECTION("a throttle") {
+    work([](auto& d) { d.throttle(1min); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 99);
+    clock.advance(1min);
+  }
+  SECTION("a pause") {
+    work([&](auto&) { g.pause(); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 100);
+    g.resume();
+  }
+  SECTION("a pause until a time") {
+    work([&](auto&) { g.pause_until(clock.now() + 1min); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 100);
+    clock.advance(1min);
+  }
+  SECTION("a breaker that opens") {
+    work([&](auto&) { down = true; });
+    CHECK(bank.opened() == 1);
+    CHECK(g.stats().nacked == calls.size() - 99);
+    CHECK(g.stats().nacked == 5);  // half of the window
+    next = int(calls.size());
+    clock.advance(5s);
+    CHECK(g.try_receive().ack());  // the probe
+    ++next;
+  }
+  ints rest = take_all(g);
+  std::erase(rest, 99);  // it was given back before them
+  CHECK(rest.front() == next);
+  CHECK(rest.size() == std::size_t(1000 - next));
+  CHECK(std::is_sorted(rest.begin(), rest.end()));
+  CHECK(g.stats().redelivered == 0);
+}
+
 TEST_CASE("waiting with a limit, and with a stop") {
   const watchdog guard("waiting");
   manual_clock clock;
@@ -785,7 +845,7 @@ TEST_CASE("workers that cannot all be had are none, or as many as before") {
 }
 
 TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
-  const watchdog guard("run_on");
+  const watchdog guard("run_on", std::chrono::seconds(30));
   manual_clock clock;
   topic<int> t(64, clock);
   using timers = millrace::basic_timer_service<manual_clock>;

@@ -268,7 +268,7 @@ class consumer_group {
 
   // --- the whole group ---
 
-  /// Nothing is delivered until resume(). What is in flight goes on.
+  /// Nothing is delivered until resume(). What is in flight goes on; what a worker has taken and not begun comes back.
   void pause() {
     state_->change([](ledger& l) { l.pause(); });
   }

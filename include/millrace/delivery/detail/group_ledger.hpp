@@ -68,6 +68,12 @@ class group_ledger {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock_.now().time_since_epoch()).count();
   }
 
+  /// Without the mutex: whether what has been claimed and is not begun is to come back.
+  [[nodiscard]] bool holds_back() const noexcept {
+    // why relaxed is enough: it is a matter of a message more or less
+    return is_held_.load(std::memory_order_relaxed) || admission_.has_opened();
+  }
+
   // --- with the mutex held ---
 
   /// `n` messages, 1 at least and `want` at the most: ok. Otherwise empty, and event() says when to look again without being
@@ -194,8 +200,12 @@ class group_ledger {
       e.until = never;  // without memory for a timer it has all the time that it needs
     return true;
   }
-  void pause() noexcept { paused_ = true; }
+  void pause() noexcept {
+    paused_ = true;
+    is_held_.store(true, std::memory_order_relaxed);
+  }
   void pause_until(std::int64_t until) noexcept {
+    is_held_.store(true, std::memory_order_relaxed);
     if (until > paused_until_) paused_until_ = until;
   }
   void resume() noexcept {
@@ -293,6 +303,7 @@ class group_ledger {
   /// Whether something may be delivered; then it is ready, if there is anything.
   bool may_deliver(std::int64_t now) {
     if (paused_ || now < paused_until_) return is_blocked(blocked_by::paused);
+    if (is_held_.load(std::memory_order_relaxed)) is_held_.store(false, std::memory_order_relaxed);
     if (in_flight() >= chosen_.max_in_flight) return is_blocked(blocked_by::in_flight);
     blocked_ = blocked_by::none;
     while (ready_.empty() || (chosen_.prioritized && ready_.size() < chosen_.lookahead)) {
@@ -560,6 +571,7 @@ class group_ledger {
   group_stats count_;
   blocked_by blocked_ = blocked_by::none;
   bool paused_ = false;
+  typename sync::template atomic<bool> is_held_{false};  // it has been paused since the last look
   bool removed_ = false;
   bool log_ended_ = false;
 };
