@@ -343,6 +343,25 @@ TEST_CASE("duplicates are left out, and those in progress wait") {
   CHECK(take_all(g) == ints{301});
 }
 
+TEST_CASE("a wait that is longer than time lasts") {
+  manual_clock clock(manual_clock::time_point(1h));
+  topic<int> t(64, clock);
+  constexpr auto for_ever = std::chrono::nanoseconds::max();
+  millrace::deduplicator<int, std::hash<int>, manual_clock> seen(clock);
+  auto once = millrace::duplicates_by<int>(seen, [](const int& v) { return v; });
+  auto g = t.group(
+      "g", {.ack_timeout = for_ever, .retry = {.first = for_ever, .most = for_ever}, .duplicates = &once});
+  publish(t, {1, 1});
+  auto d = g.try_receive();
+  CHECK_FALSE(g.try_receive());  // the first one is in progress
+  CHECK(g.stats().waiting == 1);
+  CHECK(g.stats().blocked == blocked_by::empty);
+  CHECK(d.nack());
+  clock.advance(24h);
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().waiting == 2);
+}
+
 TEST_CASE("a message that is held up is not in progress for the deduplicator") {
   manual_clock clock;
   topic<int> t(64, clock);

@@ -165,7 +165,7 @@ class group_ledger {
         e.permit.failure();
         fail(e, what == verdict::nack ? backoff_of(e) : delay, reason.empty() ? "nack" : reason, now);
         break;
-      case verdict::throttle: pause_until(now > never - delay ? never : now + delay); [[fallthrough]];
+      case verdict::throttle: pause_until(later(now, delay)); [[fallthrough]];
       case verdict::release:
         ++count_.released;
         --e.attempt;
@@ -187,7 +187,7 @@ class group_ledger {
       ++count_.late;
       return false;
     }
-    const std::int64_t until = now > never - by ? never : now + by;
+    const std::int64_t until = later(now, by);
     if (until <= e.until || is_running(e)) return true;
     e.until = until;
     if (e.leased) {
@@ -295,6 +295,10 @@ class group_ledger {
     return *static_cast<const value_type*>(e.message);
   }
   [[nodiscard]] std::size_t in_flight() const noexcept { return leased_.size() + running_.size(); }
+  /// never, where that is later than a time can be; `wait` is 0 or more.
+  static std::int64_t later(std::int64_t now, std::int64_t wait) noexcept {
+    return now > never - wait ? never : now + wait;
+  }
   /// In the hands of run(): it has no lease.
   static bool is_running(const entry& e) noexcept { return e.until == never; }
 
@@ -393,7 +397,7 @@ class group_ledger {
       if (seen == dedup_status::fresh) return true;
       if (seen == dedup_status::in_progress) {
         ready_.remove(e);
-        wait(e, now + chosen_.retry.first.count());  // the other one may still fail
+        wait(e, later(now, chosen_.retry.first.count()));  // the other one may still fail
         return false;
       }
       ++count_.duplicates;
@@ -409,8 +413,7 @@ class group_ledger {
     if (e.attempt != unlimited_attempts) ++e.attempt;
     ++e.references;
     e.leased = leased;
-    e.until =
-        !leased || now > never - chosen_.ack_timeout.count() ? never : now + chosen_.ack_timeout.count();
+    e.until = leased ? later(now, chosen_.ack_timeout.count()) : never;
     (leased ? leased_ : running_).push_back(e);
     ++count_.delivered;
     if (e.attempt > 1) ++count_.redelivered;
@@ -437,7 +440,7 @@ class group_ledger {
     if (chosen_.retry.attempts != unlimited_attempts && e.attempt >= chosen_.retry.attempts) {
       bury(e, reason, now);
     } else {
-      wait(e, now > never - delay ? never : now + delay);
+      wait(e, later(now, delay));
     }
   }
   std::int64_t backoff_of(const entry& e) noexcept {
@@ -463,7 +466,7 @@ class group_ledger {
             // why: it must be there before this one is let go
             constexpr std::int64_t a_while = 1'000'000'000;
             keep_reason(e, reason);
-            return wait(e, now + a_while);
+            return wait(e, later(now, a_while));
           }
           default: break;  // closed
         }
