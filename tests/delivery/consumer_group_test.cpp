@@ -362,6 +362,41 @@ TEST_CASE("a wait that is longer than time lasts") {
   CHECK(g.stats().waiting == 2);
 }
 
+TEST_CASE("before the epoch of its clock") {
+  manual_clock clock(manual_clock::time_point(-1h));
+  topic<message<int>> t(64, clock);
+  auto g = t.group("g", {.order = ordering::by_key, .retry = retry_policy::fixed(1s, 3)});
+  const auto next = [&] {
+    auto d = g.try_receive();
+    const int v = d ? d->value : 0;
+    d.ack();
+    return v;
+  };
+  publish<message<int>>(t, {{1, {.key = "a"}}, {2, {.key = "a", .not_before = -30min}}, {3}});
+  auto first = g.try_receive();
+  REQUIRE(first);
+  CHECK(first->value == 1);
+  CHECK(next() == 3);
+  g.pause();
+  CHECK(next() == 0);
+  g.resume();
+  CHECK(g.next_event() == clock.now());
+  CHECK(first.nack());
+  CHECK(next() == 0);
+  CHECK(g.next_event() == clock.now() + 1s);
+  clock.advance(1s);
+  CHECK(next() == 1);
+  CHECK(next() == 0);
+  CHECK(g.next_event() == manual_clock::time_point(-30min));
+  clock.set(manual_clock::time_point(-30min));
+  CHECK(next() == 2);
+  g.pause_until(manual_clock::time_point(-20min));
+  publish<message<int>>(t, {{4}});
+  CHECK(next() == 0);
+  clock.set(manual_clock::time_point(-20min));
+  CHECK(next() == 4);
+}
+
 TEST_CASE("a message that is held up is not in progress for the deduplicator") {
   manual_clock clock;
   topic<int> t(64, clock);

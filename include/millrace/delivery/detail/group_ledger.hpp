@@ -49,6 +49,7 @@ class group_ledger {
   using sync = typename Topic::subscription::sync_type;
   using options = group_options<Topic>;
   static constexpr std::int64_t never = INT64_MAX;
+  static constexpr std::int64_t long_ago = INT64_MIN;
 
   /// A message and what is needed to settle it.
   struct claimed {
@@ -115,7 +116,8 @@ class group_ledger {
   [[nodiscard]] std::int64_t event() const noexcept {
     std::int64_t at = timers_.next();
     if (!leased_.empty() && leased_.first()->until < at) at = leased_.first()->until;
-    if (blocked_ == blocked_by::paused && !paused_ && paused_until_ < at) at = paused_until_;
+    if (blocked_ == blocked_by::paused && !paused_ && paused_until_ < at)
+      at = paused_until_ != long_ago ? paused_until_ : now();  // it has been resumed
     const bool is_refused = blocked_ == blocked_by::rate || blocked_ == blocked_by::breaker;
     if (is_refused && admission_.next() < at) at = admission_.next();
     return at;
@@ -210,7 +212,7 @@ class group_ledger {
   }
   void resume() noexcept {
     paused_ = false;
-    paused_until_ = 0;
+    paused_until_ = long_ago;
   }
   /// What is in flight is taken from those who have it, and is ready again.
   std::size_t take_all_back() noexcept {
@@ -500,7 +502,8 @@ class group_ledger {
     if (!std::exchange(e.has_key, false)) return;
     group_entry* const next = lanes_.leave(e);
     if (next == nullptr) return;
-    go_on(static_cast<entry&>(*next), 0);
+    go_on(static_cast<entry&>(*next),
+          long_ago);  // without a clock in hand: what has a time waits for the next look
   }
 
   // --- time ---
@@ -567,7 +570,7 @@ class group_ledger {
   entry_list running_;  // in flight, and in the hands of run(), or with a lease that has been extended
   entry_list parked_;
   timers timers_{clock_};  // what waits, and extended leases
-  std::int64_t paused_until_ = 0;
+  std::int64_t paused_until_ = long_ago;
   std::int64_t watched_ = never;  // somebody sleeps until then
   std::size_t live_ = 0;          // neither settled nor parked
   std::size_t waiting_ = 0;
