@@ -270,8 +270,14 @@ TEST_CASE("higher priorities come first") {
   auto g = t.group("g", {.prioritized = true, .priority = [](const int& v) { return unsigned(v / 10); }});
   publish(t, {1, 11, 2, 71, 12, 999});
   CHECK(take_all(g) == ints{71, 999, 11, 12, 1, 2});
-  auto none = t.group("none", {.from = earliest, .prioritized = true});
-  CHECK(take_all(none) == ints{1, 11, 2, 71, 12, 999});
+  topic<message<int>> own(64, clock);
+  auto by_properties = own.group("g", {.prioritized = true});
+  publish<message<int>>(own, {{1}, {2, {.priority = 7}}, {3}, {4, {.priority = 5}}});
+  for (const int v : {2, 4, 1, 3}) {
+    auto d = by_properties.try_receive();
+    CHECK(d->value == v);
+    d.ack();
+  }
 }
 
 TEST_CASE("a rate limit") {
@@ -1187,8 +1193,16 @@ TEST_CASE("options out of their range are refused, and say which") {
   refused({.key = [](const int&) { return std::uint64_t{1}; }}, "options.key");
   refused({.priority = [](const int&) { return 1U; }}, "options.priority");
   refused({.order = ordering::strict, .prioritized = true}, "prioritized must be false");
+  refused({.order = ordering::by_key}, "options.key must be set");
+  refused({.prioritized = true}, "options.priority must be set");
+  refused({.when_full = millrace::overrun::disconnect}, "options.when_full must be");
   refused({.retry = {.attempts = 0}}, "attempts");
   CHECK_THROWS_AS(t.group("g", {.from = 5}), std::out_of_range);
+  CHECK_THROWS_AS(t.group(""), std::invalid_argument);
+  auto other = t.group("other");
+  CHECK_THROWS_AS(other.run(0, [](const int&) {}), std::invalid_argument);
+  CHECK_FALSE(other.scale(1));  // it does not run
+  other.remove();
   publish(t, {1});
   CHECK_FALSE(t.group("g").try_receive());  // none of them has left a group behind
 }

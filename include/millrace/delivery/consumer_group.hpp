@@ -15,7 +15,7 @@
 // Errors      : at least once while the process lives: a message that was published while the group was there is acked, moved to
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
 //               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
-// Exceptions  : std::invalid_argument and std::length_error for options out of their range, std::out_of_range for an offset
+// Exceptions  : std::invalid_argument and std::length_error for what is out of its range, std::out_of_range for an offset
 //               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
 //               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
 //               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
@@ -161,7 +161,7 @@ class consumer_group {
     typename detail::stop_callback_of<std::stop_token, decltype(wake)>::type on_stop(stop, wake);
     return detail::group_worker<Topic, std::remove_reference_t<Handler>>(*state_, handler).run(stop);
   }
-  /// In `workers` threads of its own, until stop(), or the end of the stream. All call the same handler, at the same time. Not in
+  /// In `workers` threads of its own, 1 or more, until stop(), or the end of the stream. All call the same handler, at the same time. Not in
   /// a handler. std::logic_error if they run already.
   template <class Handler>
   void run(std::size_t workers, Handler handler) {
@@ -338,6 +338,7 @@ class consumer_group {
   }
   template <class Make>
   void start(std::size_t workers, Make make) {
+    if (workers < 1) detail::fail<std::invalid_argument>("consumer_group::run: workers must be 1 or more");
     if (!state_->crew().start(workers, make)) {
       detail::fail<std::logic_error>(
           "consumer_group::run: it runs already; scale() changes the number of workers");
@@ -370,6 +371,20 @@ void validate(const group_options<Topic>& o) {
   if (o.prioritized && o.order == ordering::strict) {
     fail<refused>("topic::group: options.prioritized must be false with ordering::strict");
   }
+  // Without these all messages would be alike.
+  if constexpr (!is_message<typename Topic::value_type>) {
+    if (!o.key && o.order == ordering::by_key) {
+      fail<refused>(
+          "topic::group: options.key must be set with ordering::by_key where values are no message<T>");
+    }
+    if (!o.priority && o.prioritized)
+      fail<refused>(
+          "topic::group: options.priority must be set with prioritized where values are no message<T>");
+  }
+  if (o.when_full == overrun::disconnect) {
+    // why: it would be a stream that has ended, as if its topic had been closed
+    fail<refused>("topic::group: options.when_full must be block, drop_oldest or drop_newest");
+  }
   validate(o.retry);
 }
 
@@ -382,6 +397,7 @@ consumer_group<topic<T, Producers, Clock, Sync>> topic<T, Producers, Clock, Sync
   state& found = companions_.template find_or_add<state>(
       [&](const state& s) { return !s.is_removed() && s.name() == name; },
       [&] {
+        if (name.empty()) detail::fail<std::invalid_argument>("topic::group: name must not be empty");
         detail::validate(chosen);
         log_cursor<topic> at(subscribe({.from = chosen.from, .when_full = chosen.when_full}));
         return new state(std::string(name), std::move(at), log_.clock(), std::move(chosen));

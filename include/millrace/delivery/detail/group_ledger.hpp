@@ -502,8 +502,7 @@ class group_ledger {
     if (!std::exchange(e.has_key, false)) return;
     group_entry* const next = lanes_.leave(e);
     if (next == nullptr) return;
-    go_on(static_cast<entry&>(*next),
-          long_ago);  // without a clock in hand: what has a time waits for the next look
+    go_on(static_cast<entry&>(*next), long_ago);  // who has a time waits for the next look at the clock
   }
 
   // --- time ---
