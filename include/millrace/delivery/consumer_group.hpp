@@ -14,14 +14,16 @@
 //               flight nor for those that wait for a retry, but only while the group is `capacity` messages behind with taking.
 // Errors      : at least once while the process lives: a message that was published while the group was there is acked, moved to
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
-//               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
+//               consumers at a time unless its ack timeout or the deadline of a drain has passed, or the group has been moved
+//               by a seek. An empty delivery: none, closed, timeout or cancelled.
 // Exceptions  : std::invalid_argument and std::length_error for what is out of its range, std::out_of_range for an offset
 //               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
 //               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
 //               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
 //               work; with run and run_on, where nobody would hear of it, they must not throw.
-// Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
-//               group is gone; and the segments of the log in which such messages lie.
+// Memory      : 35 KiB a group once something has to wait, and 150 bytes for each message taken and not settled, kept until
+//               the topic is gone, also when the group has been removed: a group is for a kind of work, and not for each
+//               session. And the segments of the log in which such messages lie, as long as they do.
 // Cost        : 60 to 100 ns a message by run, 150 to 230 by receive and ack; see benchmarks/README.md.
 // Source      : consumer groups as Kafka's (J. Kreps et al., 2011), acknowledgement as AMQP's and NATS JetStream's.
 // Checked by  : tests/delivery/consumer_group_test.cpp, tests/delivery/books_test.cpp, tests/models/group_models.cpp
@@ -294,7 +296,7 @@ class consumer_group {
   }
 
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
-  /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is
+  /// whoever has a delivery is too late; parked messages are as all others, and stats() counts them as parked no more. std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is
   /// done if the group has been removed.
   void seek(earliest_t where) { seek_to(where); }
   void seek(latest_t where) { seek_to(where); }
@@ -305,7 +307,8 @@ class consumer_group {
     return state_->change([](ledger& l) { return l.unpark(); });
   }
   /// Ends it: consumers are told closed, publishers do not wait for it any more, and its name is free. What is in flight may
-  /// still be looked at, and is late.
+  /// still be looked at, and is late; what waits or is parked is forgotten, and no more in stats(). Its memory is given back
+  /// with the topic's.
   void remove() { state_->remove(); }
 
   [[nodiscard]] group_stats stats() const {

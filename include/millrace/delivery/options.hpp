@@ -86,6 +86,7 @@ struct group_options {
   /// While it is open the backlog waits, and what workers have taken and not begun with it. acks are its successes, failures and timeouts its failures; a probe that is never
   /// answered is known to have failed only when its ack timeout has passed.
   millrace::circuit_breaker<clock_type, sync_type>* breaker = nullptr;
+  /// With a deduplicator for each group: what one has done would be a duplicate for another.
   duplicate_check<value_type>* duplicates = nullptr;
   /// Told of handler times and of failures.
   group_observer* observer = nullptr;
