@@ -19,8 +19,8 @@
 // Exceptions  : std::invalid_argument and std::length_error for what is out of its range, std::out_of_range for an offset
 //               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
 //               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
-//               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes out of receive and
-//               work; with run and run_on, where nobody would hear of it, they must not throw.
+//               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes
+//               out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
 // Memory      : 35 KiB a group once something has to wait, and 150 bytes for each message taken and not settled, kept until
 //               the topic is gone, also when the group has been removed: a group is for a kind of work, and not for each
 //               session. And the segments of the log in which such messages lie, as long as they do.
@@ -163,8 +163,8 @@ class consumer_group {
     typename detail::stop_callback_of<std::stop_token, decltype(wake)>::type on_stop(stop, wake);
     return detail::group_worker<Topic, std::remove_reference_t<Handler>>(*state_, handler).run(stop);
   }
-  /// In `workers` threads of its own, 1 or more, until stop(), or the end of the stream. All call the same handler, at the same time. Not in
-  /// a handler. std::logic_error if they run already.
+  /// In `workers` threads of its own, 1 or more, until stop(), or the end of the stream. All call the same handler, at the same
+  /// time. Not in a handler. std::logic_error if they run already.
   template <class Handler>
   void run(std::size_t workers, Handler handler) {
     auto shared = std::make_shared<Handler>(std::move(handler));
@@ -296,8 +296,8 @@ class consumer_group {
   }
 
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
-  /// whoever has a delivery is too late; parked messages are as all others, and stats() counts them as parked no more. std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is
-  /// done if the group has been removed.
+  /// whoever has a delivery is too late; parked messages are as all others, and stats() counts them as parked no more.
+  /// std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is done if the group has been removed.
   void seek(earliest_t where) { seek_to(where); }
   void seek(latest_t where) { seek_to(where); }
   void seek(std::uint64_t offset) { seek_to(offset); }

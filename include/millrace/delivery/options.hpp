@@ -83,8 +83,8 @@ struct group_options {
   /// Where messages go that are rejected, or have used up their attempts. Without it they are parked, and counted.
   millrace::dead_letters<value_type, clock_type, sync_type>* dead_letters = nullptr;
   millrace::rate_limiter<clock_type, sync_type>* limiter = nullptr;
-  /// While it is open the backlog waits, and what workers have taken and not begun with it. acks are its successes, failures and timeouts its failures; a probe that is never
-  /// answered is known to have failed only when its ack timeout has passed.
+  /// While it is open the backlog waits, and what workers have taken and not begun with it. acks are its successes, failures and
+  /// timeouts its failures; a probe that is never answered is known to have failed only when its ack timeout has passed.
   millrace::circuit_breaker<clock_type, sync_type>* breaker = nullptr;
   /// With a deduplicator for each group: what one has done would be a duplicate for another.
   duplicate_check<value_type>* duplicates = nullptr;
