@@ -229,7 +229,8 @@ class group_ledger {
   }
   template <class Where>
   void seek(Where where) {
-    if (removed_) return;     // why: publishers would wait for it again
+    // why: publishers would wait for it again
+    if (removed_) return;
     at_.moved().seek(where);  // may throw
     forget_all();
     log_ended_ = false;
