@@ -1,6 +1,10 @@
 // Consumer groups: who gets what, in which order, and what holds it up. Time is a manual_clock's.
 #include "millrace/delivery/consumer_group.hpp"
 
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -27,6 +31,7 @@
 #include "millrace/time/timer_service.hpp"
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/watchdog.hpp"
 
 namespace {
@@ -114,6 +119,42 @@ TEST_CASE("a removed group that seeks holds up nobody") {
   CHECK(g.stats().backlog == 0);
   millrace::delivery<int> d;
   CHECK(g.try_receive(d) == outcome::closed);
+}
+
+namespace {
+
+/// What the program has of the free store, in bytes; 0 where nobody tells.
+std::size_t allocated() {
+#if __GLIBC__ == 2 && __GLIBC_MINOR__ >= 33 && !SUPPORT_SANITIZED
+  return mallinfo2().uordblks;
+#else
+  return 0;
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("a removed group gives back the memory of what it has taken") {
+  manual_clock clock;
+  topic<int> t(256, clock);
+  const bool too_late = GENERATE(false, true);
+  const auto session = [&] {
+    auto g = t.group("session");
+    for (int v = 0; v < 100; ++v) publish(t, {v});
+    std::vector<millrace::delivery<int>> held(100);
+    REQUIRE(g.try_receive_n(held.begin(), 100) == 100);
+    held.resize(50);
+    CHECK(g.stats().waiting == 50);
+    if (!too_late) held.clear();
+    g.remove();
+    for (auto& d : held) CHECK_FALSE(d.ack());
+    CHECK(g.stats().late == held.size());
+    CHECK_FALSE(g.next_event());
+  };
+  session();
+  const std::size_t before = allocated();
+  for (int i = 0; i < 10; ++i) session();
+  CHECK(allocated() <= before + 10 * 8'192);
 }
 
 TEST_CASE("a message in flight, or waiting, holds up no publisher") {

@@ -22,8 +22,8 @@
 //               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes
 //               out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
 // Memory      : 35 KiB a group once something has to wait, and 150 bytes for each message taken and not settled, kept until
-//               the topic is gone, also when the group has been removed: a group is for a kind of work, and not for each
-//               session. And the segments of the log in which such messages lie, as long as they do.
+//               the group is removed; and the segments of the log in which such messages lie. Of a removed group 3 KiB stay
+//               until the topic is gone: a group is for a kind of work, and not for each session.
 // Cost        : 60 to 100 ns a message by run, 150 to 230 by receive and ack; see benchmarks/README.md.
 // Source      : consumer groups as Kafka's (J. Kreps et al., 2011), acknowledgement as AMQP's and NATS JetStream's.
 // Checked by  : tests/delivery/consumer_group_test.cpp, tests/delivery/books_test.cpp, tests/models/group_models.cpp
@@ -307,8 +307,8 @@ class consumer_group {
     return state_->change([](ledger& l) { return l.unpark(); });
   }
   /// Ends it: consumers are told closed, publishers do not wait for it any more, and its name is free. What is in flight may
-  /// still be looked at, and is late; what waits or is parked is forgotten, and no more in stats(). Its memory is given back
-  /// with the topic's.
+  /// still be looked at, and is late; what waits or is parked is forgotten, and no more in stats(). Some 3 KiB of it
+  /// stay until the topic is gone.
   void remove() { state_->remove(); }
 
   [[nodiscard]] group_stats stats() const {

@@ -240,7 +240,9 @@ class group_ledger {
     if (removed_) return;
     removed_ = true;
     forget_all();
+    timers_.drop();
     entries_.drop_current();
+    entries_.shrink();
     at_.leave();
   }
   /// Parked messages are delivered again, with all attempts before them. How many.
@@ -524,6 +526,7 @@ class group_ledger {
     if (e.is != group_entry::settled || e.references != 0) return;
     e.permit = {};
     entries_.give_back(e);
+    if (removed_) entries_.shrink();
   }
   /// As if nothing had been taken from the log; who has a delivery is too late.
   void forget_all() noexcept {
