@@ -189,7 +189,7 @@ class consumer_group {
   /// Ends what run() has begun, and waits until its handlers have returned. Not in a handler.
   void stop() { state_->crew().stop(); }
   /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled; or until somebody
-  /// calls stop(). Not in a handler.
+  /// calls stop(), or scale(0). Not in a handler.
   void join() { state_->crew().join(); }
   [[nodiscard]] std::size_t workers() const { return state_->crew().size(); }
 
