@@ -125,6 +125,12 @@ TEST_CASE("a subscription's options out of their range are refused, by name, bef
         g.order = millrace::ordering::strict;
       },
       "prioritized must be false with group.order = ordering::strict");
+  refused([](auto& g) { g.order = millrace::ordering::by_key; },
+          "key must be set with ordering::by_key where values are no message<T>");
+  refused([](auto& g) { g.prioritized = true; },
+          "priority must be set with group.prioritized where values are no message<T>");
+  refused([](auto& g) { g.when_full = millrace::overrun::disconnect; },
+          "when_full must be block, drop_oldest or drop_newest");
   refused([](auto& g) { g.retry.attempts = 0; },
           "retry.attempts must be 1 to 4294967294, or unlimited_attempts");
   refused([](auto& g) { g.retry.first = 0s; }, "retry.first must be more than 0");

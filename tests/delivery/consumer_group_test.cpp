@@ -1,18 +1,27 @@
 // Consumer groups: who gets what, in which order, and what holds it up. Time is a manual_clock's.
 #include "millrace/delivery/consumer_group.hpp"
 
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,7 +29,9 @@
 #include "millrace/queue/channel.hpp"
 #include "millrace/queue/unbounded_queue.hpp"
 #include "millrace/time/timer_service.hpp"
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/watchdog.hpp"
 
 namespace {
@@ -94,6 +105,58 @@ TEST_CASE("a removed group's name is free, and it holds up nobody") {
   CHECK(take_all(again) == ints{4});
   auto d = g.try_receive();
   CHECK(g.try_receive(d) == outcome::closed);
+}
+
+TEST_CASE("a removed group that seeks holds up nobody") {
+  manual_clock clock;
+  topic<int> t(2, clock, {.keep = {.messages = 0}});
+  auto g = t.group("g");
+  publish(t, {1});
+  g.remove();
+  g.seek(earliest);
+  g.seek(millrace::latest);
+  publish(t, {2, 3, 4, 5});
+  CHECK(g.stats().backlog == 0);
+  millrace::delivery<int> d;
+  CHECK(g.try_receive(d) == outcome::closed);
+}
+
+namespace {
+
+/// What the program has of the free store, in bytes; 0 where nobody tells.
+std::size_t allocated() {
+#if __GLIBC__ == 2 && __GLIBC_MINOR__ >= 33 && !SUPPORT_SANITIZED
+  return mallinfo2().uordblks;
+#else
+  return 0;
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("a removed group gives back the memory of what it has taken") {
+  manual_clock clock;
+  topic<int> t(256, clock);
+  const std::string what = GENERATE("settled", "waiting", "held too long");
+  INFO(what);
+  const auto session = [&] {
+    auto g = t.group("session");
+    for (int v = 0; v < 100; ++v) publish(t, {v});
+    std::vector<millrace::delivery<int>> held(100);
+    REQUIRE(g.try_receive_n(held.begin(), 100) == 100);
+    if (what == "settled") {
+      for (auto& d : held) CHECK(d.ack());
+    }
+    held.resize(what == "held too long" ? 50 : 0);  // the others wait for their next attempt
+    g.remove();
+    for (auto& d : held) CHECK_FALSE(d.ack());
+    CHECK(g.stats().late == held.size());
+    CHECK_FALSE(g.next_event());
+  };
+  session();
+  const std::size_t before = allocated();
+  for (int i = 0; i < 10; ++i) session();
+  CHECK(allocated() <= before + 10 * 8'192);
 }
 
 TEST_CASE("a message in flight, or waiting, holds up no publisher") {
@@ -250,8 +313,14 @@ TEST_CASE("higher priorities come first") {
   auto g = t.group("g", {.prioritized = true, .priority = [](const int& v) { return unsigned(v / 10); }});
   publish(t, {1, 11, 2, 71, 12, 999});
   CHECK(take_all(g) == ints{71, 999, 11, 12, 1, 2});
-  auto none = t.group("none", {.from = earliest, .prioritized = true});
-  CHECK(take_all(none) == ints{1, 11, 2, 71, 12, 999});
+  topic<message<int>> own(64, clock);
+  auto by_properties = own.group("g", {.prioritized = true});
+  publish<message<int>>(own, {{1}, {2, {.priority = 7}}, {3}, {4, {.priority = 5}}});
+  for (const int v : {2, 4, 1, 3}) {
+    auto d = by_properties.try_receive();
+    CHECK(d->value == v);
+    d.ack();
+  }
 }
 
 TEST_CASE("a rate limit") {
@@ -321,6 +390,60 @@ TEST_CASE("duplicates are left out, and those in progress wait") {
   clock.advance(1min);
   publish(t, {301});
   CHECK(take_all(g) == ints{301});
+}
+
+TEST_CASE("a wait that is longer than time lasts") {
+  manual_clock clock(manual_clock::time_point(1h));
+  topic<int> t(64, clock);
+  constexpr auto for_ever = std::chrono::nanoseconds::max();
+  millrace::deduplicator<int, std::hash<int>, manual_clock> seen(clock);
+  auto once = millrace::duplicates_by<int>(seen, [](const int& v) { return v; });
+  auto g = t.group(
+      "g", {.ack_timeout = for_ever, .retry = {.first = for_ever, .most = for_ever}, .duplicates = &once});
+  publish(t, {1, 1});
+  auto d = g.try_receive();
+  CHECK_FALSE(g.try_receive());  // the first one is in progress
+  CHECK(g.stats().waiting == 1);
+  CHECK(g.stats().blocked == blocked_by::empty);
+  CHECK(d.nack());
+  clock.advance(24h);
+  CHECK_FALSE(g.try_receive());
+  CHECK(g.stats().waiting == 2);
+}
+
+TEST_CASE("before the epoch of its clock") {
+  manual_clock clock(manual_clock::time_point(-1h));
+  topic<message<int>> t(64, clock);
+  auto g = t.group("g", {.order = ordering::by_key, .retry = retry_policy::fixed(1s, 3)});
+  const auto next = [&] {
+    auto d = g.try_receive();
+    const int v = d ? d->value : 0;
+    d.ack();
+    return v;
+  };
+  publish<message<int>>(t, {{1, {.key = "a"}}, {2, {.key = "a", .not_before = -30min}}, {3}});
+  auto first = g.try_receive();
+  REQUIRE(first);
+  CHECK(first->value == 1);
+  CHECK(next() == 3);
+  g.pause();
+  CHECK(next() == 0);
+  g.resume();
+  CHECK(g.next_event() == clock.now());
+  CHECK(first.nack());
+  CHECK(next() == 0);
+  CHECK(g.next_event() == clock.now() + 1s);
+  clock.advance(1s);
+  CHECK(next() == 1);
+  CHECK(next() == 0);
+  CHECK(g.next_event() == manual_clock::time_point(-30min));
+  clock.set(manual_clock::time_point(-30min));
+  CHECK(next() == 2);
+  g.pause_until(manual_clock::time_point(-20min));
+  publish<message<int>>(t, {{4}});
+  CHECK(next() == 0);
+  clock.set(manual_clock::time_point(-20min));
+  CHECK(next() == 4);
 }
 
 TEST_CASE("a message that is held up is not in progress for the deduplicator") {
@@ -559,6 +682,65 @@ TEST_CASE("a stop ends work also where there is a backlog, and leaves the rest i
   CHECK(take_all(g) == rest);
 }
 
+TEST_CASE("what holds a group back holds back what a worker has taken and not begun") {
+  manual_clock clock;
+  topic<int> t(1024, clock);
+  breaker bank(clock, {.window = 10, .minimum = 10, .failure_rate = 0.5, .open_for = 5s});
+  auto g = t.group("g", {.retry = retry_policy::fixed(1h, 5), .breaker = &bank});
+  for (int i = 0; i < 1000; ++i) publish(t, {i});
+  millrace::basic_timer_service<manual_clock> service(clock);
+  ints calls;
+  bool down = false;
+  const auto work = [&](auto at_the_100th) {
+    g.run_on([](auto f) { f(); }, service, 1,
+             [&](millrace::delivery<int>& d) {
+               calls.push_back(*d);
+               if (calls.size() == 100) at_the_100th(d);
+               if (down) throw std::runtime_error("down");
+             });
+    CHECK(g.stats().in_flight == 0);
+    CHECK(g.stats().ready + g.stats().backlog + g.stats().waiting + g.stats().acked == 1000);
+    g.stop();
+  };
+  ints first(100);
+  std::iota(first.begin(), first.end(), 0);
+  int next = 100;
+  SECTION("a throttle") {
+    work([](auto& d) { d.throttle(1min); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 99);
+    clock.advance(1min);
+  }
+  SECTION("a pause") {
+    work([&](auto&) { g.pause(); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 100);
+    g.resume();
+  }
+  SECTION("a pause until a time") {
+    work([&](auto&) { g.pause_until(clock.now() + 1min); });
+    CHECK(calls == first);
+    CHECK(g.stats().acked == 100);
+    clock.advance(1min);
+  }
+  SECTION("a breaker that opens") {
+    work([&](auto&) { down = true; });
+    CHECK(bank.opened() == 1);
+    CHECK(g.stats().nacked == calls.size() - 99);
+    CHECK(g.stats().nacked == 5);  // half of the window
+    next = int(calls.size());
+    clock.advance(5s);
+    CHECK(g.try_receive().ack());  // the probe
+    ++next;
+  }
+  ints rest = take_all(g);
+  std::erase(rest, 99);  // it was given back before them
+  CHECK(rest.front() == next);
+  CHECK(rest.size() == std::size_t(1000 - next));
+  CHECK(std::is_sorted(rest.begin(), rest.end()));
+  CHECK(g.stats().redelivered == 0);
+}
+
 TEST_CASE("waiting with a limit, and with a stop") {
   const watchdog guard("waiting");
   manual_clock clock;
@@ -655,8 +837,118 @@ TEST_CASE("scaling up and down") {
   CHECK(g.stats().acked == 50);
 }
 
+TEST_CASE("who joins is in nobody's way: a stop ends what it waits for") {
+  const watchdog guard("join", std::chrono::seconds(30));
+  millrace::topic<int> t(64);
+  millrace::timer_service timers;
+  timers.start();
+  auto g = t.group("g");
+  millrace::channel<int> seen(64);
+  const auto see = [&](const int& v) { static_cast<void>(seen.push(v)); };
+  const bool in_threads = GENERATE(true, false);
+  const auto run = [&] {
+    if (in_threads) {
+      g.run(2, see);
+    } else {
+      g.run_on([](auto f) { f(); }, timers, 2, see);
+    }
+  };
+  for (int round = 0; round < 20; ++round) {
+    run();
+    std::latch begun(1);
+    std::thread joining([&] {
+      begun.count_down();
+      g.join();
+    });
+    begun.wait();
+    for (std::size_t n : {1U, 3U, 2U, 4U}) CHECK(g.scale(n));
+    g.stop();
+    CHECK(g.workers() == 0);
+    run();  // it has nothing to do with these, unless it comes late
+    REQUIRE(t.publish(round) == outcome::ok);
+    CHECK(seen.pop() == round);
+    CHECK(g.workers() == 2);
+    g.stop();
+    joining.join();
+  }
+  timers.stop();
+}
+
+namespace {
+
+/// How many the process has, where that can be told; a thread that has been joined may still be counted for a moment.
+std::size_t threads() {
+  std::error_code none;
+  const std::filesystem::directory_iterator all("/proc/self/task", none);
+  return std::size_t(std::distance(begin(all), end(all)));
+}
+void await_no_more_threads_than(std::size_t n) {
+  while (threads() > n) std::this_thread::yield();
+}
+
+}  // namespace
+
+TEST_CASE("workers that cannot all be had are none, or as many as before") {
+  const watchdog guard("no memory for workers", std::chrono::seconds(30));
+  if constexpr (support::allocations_can_be_refused) {
+    millrace::topic<int> t(64);
+    millrace::timer_service timers;
+    timers.start();
+    auto g = t.group("g");
+    std::atomic<int> others{0};  // calls by workers of a run that was refused
+    bool refused = false;
+    const auto refusing = [&](long n, auto f) {
+      const struct as_before {
+        ~as_before() { support::allocation_to_refuse = 0; }
+      } afterwards;
+      refused = false;
+      support::allocation_to_refuse = n;
+      try {
+        f();
+      } catch (const std::bad_alloc&) {
+        refused = true;
+      }
+    };
+    const bool in_threads = GENERATE(true, false);
+    int posts = 0;
+    const auto run = [&](auto handler) {
+      if (in_threads) {
+        g.run(3, handler);
+      } else {
+        g.run_on([&](auto f) { ++posts, f(); }, timers, 3, handler);
+      }
+    };
+    const std::size_t without = threads();
+    long n = 0;
+    do {
+      refusing(++n, [&] { run([&](const int&) { ++others; }); });
+      CHECK(g.workers() == (refused ? 0 : 3));
+      if (in_threads) await_no_more_threads_than(without + g.workers());
+    } while (refused);
+    CHECK(n > 5);
+    g.stop();
+
+    std::latch done(1);
+    posts = 0;
+    run([&](const int&) { done.count_down(); });
+    n = 0;
+    do {
+      refusing(++n, [&] { static_cast<void>(g.scale(6)); });
+      CHECK(g.workers() == (refused ? 3 : 6));
+      if (in_threads) await_no_more_threads_than(without + g.workers());
+    } while (refused);
+    CHECK(posts == (in_threads ? 0 : 6));
+    REQUIRE(t.publish(1) == outcome::ok);
+    done.wait();
+    CHECK(others == 0);
+    t.close();
+    g.join();
+    timers.stop();
+  }
+}
+
 TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
-  const watchdog guard("run_on");
+  const watchdog guard("run_on", std::chrono::seconds(30));
   manual_clock clock;
   topic<int> t(64, clock);
   using timers = millrace::basic_timer_service<manual_clock>;
@@ -719,6 +1011,43 @@ TEST_CASE("run_on: in threads of the host's, with nobody asleep") {
     CHECK(g.stats().backlog == 1);
   }
   CHECK(g.stats().in_flight == 0);
+}
+
+namespace {
+
+/// As an executor that has been stopped. A task takes one message, so that it is posted again for each.
+struct at_once {
+  static bool wants_small_tasks() { return true; }
+  template <class F>
+  void operator()(F f) const {
+    f();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("run_on: tasks that run where they are posted do not stand one in the other") {
+  const watchdog guard("run_on, at once");
+  manual_clock clock;
+  constexpr int n = 50'000;
+  topic<int> t(65'536, clock);
+  millrace::basic_timer_service<manual_clock> service(clock);
+  auto g = t.group("g");
+  for (int i = 0; i < n; ++i) publish(t, {1});
+  std::uintptr_t lowest = ~std::uintptr_t{0};
+  std::uintptr_t highest = 0;
+  long sum = 0;
+  g.run_on(at_once(), service, 3, [&](const int& v) {
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    lowest = std::min(lowest, here);
+    highest = std::max(highest, here);
+    sum += v;
+  });
+  CHECK(sum == n);
+  CHECK(highest - lowest < 32'768);
+  publish(t, {1});
+  CHECK(sum == n + 1);
+  g.stop();
 }
 
 TEST_CASE("run_on: in a pool of threads, scaled and stopped again and again") {
@@ -907,8 +1236,16 @@ TEST_CASE("options out of their range are refused, and say which") {
   refused({.key = [](const int&) { return std::uint64_t{1}; }}, "options.key");
   refused({.priority = [](const int&) { return 1U; }}, "options.priority");
   refused({.order = ordering::strict, .prioritized = true}, "prioritized must be false");
+  refused({.order = ordering::by_key}, "options.key must be set");
+  refused({.prioritized = true}, "options.priority must be set");
+  refused({.when_full = millrace::overrun::disconnect}, "options.when_full must be");
   refused({.retry = {.attempts = 0}}, "attempts");
   CHECK_THROWS_AS(t.group("g", {.from = 5}), std::out_of_range);
+  CHECK_THROWS_AS(t.group(""), std::invalid_argument);
+  auto other = t.group("other");
+  CHECK_THROWS_AS(other.run(0, [](const int&) {}), std::invalid_argument);
+  CHECK_FALSE(other.scale(1));  // it does not run
+  other.remove();
   publish(t, {1});
   CHECK_FALSE(t.group("g").try_receive());  // none of them has left a group behind
 }

@@ -1,6 +1,7 @@
 #include "millrace/delivery/dead_letters.hpp"
 
 #include <chrono>
+#include <stdexcept>
 #include <string>
 
 #include "millrace/core/manual_clock.hpp"
@@ -76,6 +77,47 @@ TEST_CASE("a letter that finds no room in the topic is redriven next time") {
   auto d = g.try_receive();
   CHECK(*d == "3");
   d.ack();
+}
+
+namespace {
+
+struct touchy {
+  int value;
+  bool* angry;
+  touchy(int v, bool* a) : value(v), angry(a) {}
+  touchy(const touchy& o) : value(o.value), angry(o.angry) {
+    if (*angry) throw std::runtime_error("copied");
+  }
+  touchy(touchy&&) noexcept = default;
+  touchy& operator=(const touchy&) = default;
+  touchy& operator=(touchy&&) noexcept = default;
+  ~touchy() = default;
+};
+
+}  // namespace
+
+TEST_CASE("a letter whose redrive throws is redriven next time") {
+  manual_clock clock;
+  bool angry = false;
+  millrace::dead_letters<touchy, manual_clock> dead(8, clock);
+  millrace::topic<touchy, millrace::producers::multi, manual_clock> t(8, clock);
+  auto g = t.group("g", {.dead_letters = &dead});
+  for (int v = 1; v <= 3; ++v) {
+    REQUIRE(t.publish(touchy(v, &angry)) == outcome::ok);
+    CHECK(g.try_receive().reject("no"));
+  }
+  CHECK(dead.redrive(t, 1) == 1);
+  angry = true;
+  for (int i = 0; i < 2; ++i) CHECK_THROWS_AS(dead.redrive(t), std::runtime_error);
+  angry = false;
+  CHECK(dead.redrive(t) == 2);
+  for (int v = 1; v <= 3; ++v) {
+    auto d = g.try_receive();
+    REQUIRE(d);
+    CHECK(d->value == v);
+    d.ack();
+  }
+  CHECK(dead.missed() == 0);
 }
 
 TEST_CASE("when the dead letters are full, a message stays in its group and tries again") {

@@ -14,13 +14,16 @@
 //               flight nor for those that wait for a retry, but only while the group is `capacity` messages behind with taking.
 // Errors      : at least once while the process lives: a message that was published while the group was there is acked, moved to
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
-//               consumers at a time unless its ack timeout has passed. An empty delivery: none, closed, timeout or cancelled.
-// Exceptions  : std::invalid_argument and std::length_error for options out of their range, and for a handler that is none;
-//               std::out_of_range for an offset where nothing has been published; std::bad_alloc, when a message is taken, which
-//               stays then. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw
-//               comes out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
-// Memory      : 35 KiB a group once something has to wait, 150 bytes for each message taken and not settled, kept until the
-//               group is gone; and the segments of the log in which such messages lie.
+//               consumers at a time unless its ack timeout or the deadline of a drain has passed, or the group has been moved
+//               by a seek. An empty delivery: none, closed, timeout or cancelled.
+// Exceptions  : std::invalid_argument and std::length_error for what is out of its range or, a handler, none, std::out_of_range for an offset
+//               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
+//               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
+//               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes
+//               out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
+// Memory      : 35 KiB a group once something has to wait, and 150 bytes for each message taken and not settled, kept until
+//               the group is removed; and the segments of the log in which such messages lie. Of a removed group 3 KiB stay
+//               until the topic is gone: a group is for a kind of work, and not for each session.
 // Cost        : 60 to 100 ns a message by run, 150 to 230 by receive and ack; see benchmarks/README.md.
 // Source      : consumer groups as Kafka's (J. Kreps et al., 2011), acknowledgement as AMQP's and NATS JetStream's.
 // Checked by  : tests/delivery/consumer_group_test.cpp, tests/delivery/books_test.cpp, tests/models/group_models.cpp
@@ -162,8 +165,8 @@ class consumer_group {
     typename detail::stop_callback_of<std::stop_token, decltype(wake)>::type on_stop(stop, wake);
     return detail::group_worker<Topic, std::remove_reference_t<Handler>>(*state_, handler).run(stop);
   }
-  /// In `workers` threads of its own, until stop(), or the end of the stream. All call the same handler, at the same time. Not in
-  /// a handler. std::logic_error if they run already.
+  /// In `workers` threads of its own, 1 or more, until stop(), or the end of the stream. All call the same handler, at the same
+  /// time. Not in a handler. std::logic_error if they run already.
   template <class Handler>
   void run(std::size_t workers, Handler handler) {
     refuse_null(handler);
@@ -189,7 +192,8 @@ class consumer_group {
   bool scale(std::size_t workers) { return state_->crew().scale(workers); }
   /// Ends what run() has begun, and waits until its handlers have returned. Not in a handler.
   void stop() { state_->crew().stop(); }
-  /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled. Not in a handler.
+  /// Waits until the stream has ended for the workers of run(): the topic is closed, and everything settled; or until somebody
+  /// calls stop(), or scale(0). Not in a handler.
   void join() { state_->crew().join(); }
   [[nodiscard]] std::size_t workers() const { return state_->crew().size(); }
 
@@ -270,7 +274,7 @@ class consumer_group {
 
   // --- the whole group ---
 
-  /// Nothing is delivered until resume(). What is in flight goes on.
+  /// Nothing is delivered until resume(). What is in flight goes on; what a worker has taken and not begun comes back.
   void pause() {
     state_->change([](ledger& l) { l.pause(); });
   }
@@ -296,7 +300,8 @@ class consumer_group {
   }
 
   /// Begins anew at the first kept message at `where` or behind: an offset, a time, earliest or latest. Attempts begin anew, too;
-  /// whoever has a delivery is too late. std::out_of_range, and nothing is done, for an offset where nothing is yet.
+  /// whoever has a delivery is too late; parked messages are as all others, and stats() counts them as parked no more.
+  /// std::out_of_range, and nothing is done, for an offset where nothing is yet. Nothing is done if the group has been removed.
   void seek(earliest_t where) { seek_to(where); }
   void seek(latest_t where) { seek_to(where); }
   void seek(std::uint64_t offset) { seek_to(offset); }
@@ -306,7 +311,8 @@ class consumer_group {
     return state_->change([](ledger& l) { return l.unpark(); });
   }
   /// Ends it: consumers are told closed, publishers do not wait for it any more, and its name is free. What is in flight may
-  /// still be looked at, and is late.
+  /// still be looked at, and is late; what waits or is parked is forgotten, and no more in stats(). Some 3 KiB of it
+  /// stay until the topic is gone.
   void remove() { state_->remove(); }
 
   [[nodiscard]] group_stats stats() const {
@@ -345,6 +351,7 @@ class consumer_group {
   }
   template <class Make>
   void start(std::size_t workers, Make make) {
+    if (workers < 1) detail::fail<std::invalid_argument>("consumer_group::run: workers must be 1 or more");
     if (!state_->crew().start(workers, make)) {
       detail::fail<std::logic_error>(
           "consumer_group::run: it runs already; scale() changes the number of workers");
@@ -377,6 +384,20 @@ void validate(const group_options<Topic>& o) {
   if (o.prioritized && o.order == ordering::strict) {
     fail<refused>("topic::group: options.prioritized must be false with ordering::strict");
   }
+  // Without these all messages would be alike.
+  if constexpr (!is_message<typename Topic::value_type>) {
+    if (!o.key && o.order == ordering::by_key) {
+      fail<refused>(
+          "topic::group: options.key must be set with ordering::by_key where values are no message<T>");
+    }
+    if (!o.priority && o.prioritized)
+      fail<refused>(
+          "topic::group: options.priority must be set with prioritized where values are no message<T>");
+  }
+  if (o.when_full == overrun::disconnect) {
+    // why: it would be a stream that has ended, as if its topic had been closed
+    fail<refused>("topic::group: options.when_full must be block, drop_oldest or drop_newest");
+  }
   validate(o.retry);
 }
 
@@ -389,6 +410,7 @@ consumer_group<topic<T, Producers, Clock, Sync>> topic<T, Producers, Clock, Sync
   state& found = companions_.template find_or_add<state>(
       [&](const state& s) { return !s.is_removed() && s.name() == name; },
       [&] {
+        if (name.empty()) detail::fail<std::invalid_argument>("topic::group: name must not be empty");
         detail::validate(chosen);
         log_cursor<topic> at(subscribe({.from = chosen.from, .when_full = chosen.when_full}));
         return new state(std::string(name), std::move(at), log_.clock(), std::move(chosen));

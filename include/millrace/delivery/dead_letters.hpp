@@ -7,7 +7,7 @@
 // Progress    : as a topic.
 // Errors      : when it is full, because a reader that loses nothing is behind, messages stay in their group and try again every
 //               second. When it is closed they are parked there.
-// Exceptions  : as topic.
+// Exceptions  : as topic. A letter whose redrive has thrown is still the next one.
 // Memory      : as a topic of `dead_letter<T>`, about 100 bytes and a copy of the message each.
 // Cost        : a copy of the message.
 // Source      : the pattern "Dead Letter Channel" (G. Hohpe, B. Woolf, 2003).
@@ -31,6 +31,7 @@
 
 #include "millrace/core/clock.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/core/sync.hpp"
 #include "millrace/topic/options.hpp"
@@ -72,17 +73,17 @@ class dead_letters {
   [[nodiscard]] topic_type& letters() noexcept { return letters_; }
 
   /// Publishes up to `most` of those that have not been redriven yet to `to`, the oldest first. How many: fewer if there are no
-  /// more, or `to` is full or closed. One thread at a time.
+  /// more, or `to` is full or closed. All groups of `to` get them, also those that have dealt with them: a deduplicator tells,
+  /// or a topic of its own for what is redriven. One thread at a time.
   template <class Topic>
   std::size_t redrive(Topic& to, std::size_t most = unlimited) {
     std::size_t n = 0;
     while (n != most) {
       const dead_letter<T>* const letter = redriven_.try_next();
       if (letter == nullptr) break;
-      if (to.try_publish(letter->value) != outcome::ok) {
-        redriven_.seek(redriven_.position());  // it is still the next one
-        break;
-      }
+      detail::on_exception still_the_next([this] { redriven_.seek(redriven_.position()); });
+      if (to.try_publish(letter->value) != outcome::ok) break;
+      still_the_next.dismiss();
       ++n;
     }
     return n;

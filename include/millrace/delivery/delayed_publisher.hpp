@@ -12,7 +12,8 @@
 // Errors      : a void ticket once it is stopped. A message that is due and finds the topic closed, or is dropped by stop(), is
 //               counted by dropped().
 // Exceptions  : std::bad_alloc from scheduling, which has done nothing then. What the topic throws when a message is due and it has
-//               no storage ends run(); the message is tried first next time.
+//               no storage comes out of run() and poll(), and the message is tried first next time; in the thread of start(),
+//               where nobody would hear of it, it ends the program.
 // Memory      : as `delay_queue`: 80 bytes and sizeof(T) for a message that waits, whatever its horizon.
 // Cost        : a timer, and a publish.
 // Source      : after the scheduled messages of RocketMQ and Azure Service Bus.

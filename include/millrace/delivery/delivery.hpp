@@ -8,7 +8,8 @@
 // Order       : does not apply.
 // Progress    : settling takes the group's mutex for some ten instructions; nothing waits for anybody's handler.
 // Errors      : a verb answers false if the delivery is not one any more: it was settled before, its ack timeout has passed and
-//               the message has gone, or is about to go, to somebody else, or the group has been moved by a seek or removed.
+//               the message has gone, or is about to go, to somebody else, likewise at the deadline of a drain, or the group
+//               has been moved by a seek or removed.
 //               Nothing happens then but that the group counts it (stats().late).
 // Exceptions  : none. Where there is no memory for a timer, the message comes back at once instead of later.
 // Memory      : 24 bytes; keeps the message, and with it its segment of the log, until it is settled or destroyed.
@@ -92,7 +93,7 @@ class delivery {
   bool ack() noexcept { return settle(detail::verdict::ack); }
   /// Failed: again after the backoff of the group's retry policy, or to the dead letters if that was the last attempt.
   bool nack() noexcept { return settle(detail::verdict::nack); }
-  /// Failed: again after `delay`.
+  /// Failed: again after `delay`, or to the dead letters if that was the last attempt.
   template <class Rep, class Period>
   bool nack(std::chrono::duration<Rep, Period> delay) noexcept {
     return settle(detail::verdict::nack_in, ticks(delay));

@@ -14,9 +14,11 @@
 //
 // Example:
 //   struct timing final : millrace::group_observer {
-//     void handled(std::chrono::nanoseconds took, std::size_t n) noexcept override { times.record(took / n, n); }
+//     void handled(std::chrono::nanoseconds took, std::size_t n) noexcept override {
+//       times.record(static_cast<std::uint64_t>(took.count()) / n, n);
+//     }
 //     millrace::histogram times;
-//   };
+//   } observer;
 //   auto billing = orders.group("billing", {.observer = &observer});   // which outlives the topic
 #pragma once
 

@@ -79,6 +79,15 @@ class message {
   std::unique_ptr<message_properties> properties_;
 };
 
+namespace detail {
+
+template <class T>
+inline constexpr bool is_message = false;
+template <class T>
+inline constexpr bool is_message<message<T>> = true;
+
+}  // namespace detail
+
 /// nullptr for what is no message, or has no properties.
 template <class T>
 [[nodiscard]] constexpr const message_properties* properties_of(const T&) noexcept {

@@ -55,14 +55,16 @@ struct group_options {
 
   beginning<clock_type> from = latest;
   /// When the group is `capacity` messages behind with taking them; see topic/options.hpp. Publishers are told of what was taken
-  /// once it is a quarter of the capacity, or nothing more is there. What overruns the group is in stats().missed.
+  /// once it is a quarter of the capacity, or nothing more is there. What overruns the group is in stats().missed. Not
+  /// overrun::disconnect.
   overrun when_full = overrun::block;
   ordering order = ordering::none;
-  /// For ordering::by_key. Without it, the key of a `message`.
+  /// For ordering::by_key. Without it, the key of a `message`; other values have none, and it must be set.
   function<std::uint64_t(const value_type&)> key = {};
   /// Only those for which this is true.
   function<bool(const value_type&)> filter = {};
-  /// Among what can be delivered, higher priorities come first: those of this, 0 to 7, or those of a `message`.
+  /// Among what can be delivered, higher priorities come first: those of this, 0 to 7, or those of a `message`; for other values
+  /// it must be set.
   bool prioritized = false;
   function<unsigned(const value_type&)> priority = {};
 
@@ -81,9 +83,10 @@ struct group_options {
   /// Where messages go that are rejected, or have used up their attempts. Without it they are parked, and counted.
   millrace::dead_letters<value_type, clock_type, sync_type>* dead_letters = nullptr;
   millrace::rate_limiter<clock_type, sync_type>* limiter = nullptr;
-  /// While it is open the backlog waits. acks are its successes, failures and timeouts its failures; a probe that is never
-  /// answered is known to have failed only when its ack timeout has passed.
+  /// While it is open the backlog waits, and what workers have taken and not begun with it. acks are its successes, failures and
+  /// timeouts its failures; a probe that is never answered is known to have failed only when its ack timeout has passed.
   millrace::circuit_breaker<clock_type, sync_type>* breaker = nullptr;
+  /// With a deduplicator for each group: what one has done would be a duplicate for another.
   duplicate_check<value_type>* duplicates = nullptr;
   /// Told of handler times and of failures.
   group_observer* observer = nullptr;

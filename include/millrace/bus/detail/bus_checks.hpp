@@ -8,8 +8,10 @@
 
 #include "millrace/bus/options.hpp"
 #include "millrace/core/config.hpp"
+#include "millrace/delivery/message.hpp"
 #include "millrace/delivery/options.hpp"
 #include "millrace/delivery/retry_policy.hpp"
+#include "millrace/topic/options.hpp"
 
 namespace millrace {
 inline namespace v0 {
@@ -39,6 +41,15 @@ template <class Topic>
   if (o.prioritized && o.order == ordering::strict) {
     return out_of_range("group.prioritized", "false with group.order = ordering::strict");
   }
+  if constexpr (!is_message<typename Topic::value_type>) {
+    if (!o.key && o.order == ordering::by_key) {
+      return out_of_range("group.key", "set with ordering::by_key where values are no message<T>");
+    }
+    if (!o.priority && o.prioritized)
+      return out_of_range("group.priority", "set with group.prioritized where values are no message<T>");
+  }
+  if (o.when_full == overrun::disconnect)
+    return out_of_range("group.when_full", "block, drop_oldest or drop_newest");
   return check_options(o.retry);
 }
 

@@ -56,6 +56,10 @@ class admission {
     return blocked_by::none;
   }
   [[nodiscard]] std::int64_t next() const noexcept { return next_; }
+  /// By any thread: what has leave to go, and has not gone, had better not.
+  [[nodiscard]] bool has_opened() const noexcept {
+    return breaker_ != nullptr && breaker_->state() == circuit_state::open;
+  }
 
  private:
   static std::int64_t ticks(typename clock_type::time_point t) noexcept {

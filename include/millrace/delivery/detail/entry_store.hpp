@@ -16,7 +16,7 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
-/// Entry derives from group_entry. Entries are kept until the store goes, and used again, the last one first.
+/// Entry derives from group_entry. Entries are kept, and used again, the last one first.
 template <class Topic, class Entry>
 class entry_store {
   using segment = typename log_cursor<Topic>::segment;
@@ -46,6 +46,7 @@ class entry_store {
     e.failed = 0;
     e.dying = false;
     ++current_->messages;
+    ++used_;
     return e;
   }
   void give_back(Entry& e) noexcept {
@@ -53,6 +54,13 @@ class entry_store {
     e.held = nullptr;
     e.next = free_;
     free_ = &e;
+    --used_;
+  }
+  /// Gives their memory back, if all entries have been.
+  void shrink() noexcept {
+    if (used_ != 0) return;
+    free_ = nullptr;
+    chunks_.clear();
   }
   /// Nothing more is taken from the segment that the cursor is in.
   void drop_current() noexcept {
@@ -100,6 +108,7 @@ class entry_store {
   log_cursor<Topic>& at_;
   std::vector<std::unique_ptr<Entry[]>> chunks_;
   group_entry* free_ = nullptr;
+  std::size_t used_ = 0;
   held_segment* current_ = nullptr;  // the segment that the cursor is in
   held_segment* free_held_ = nullptr;
 };

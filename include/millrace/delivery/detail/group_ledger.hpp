@@ -49,6 +49,7 @@ class group_ledger {
   using sync = typename Topic::subscription::sync_type;
   using options = group_options<Topic>;
   static constexpr std::int64_t never = INT64_MAX;
+  static constexpr std::int64_t long_ago = INT64_MIN;
 
   /// A message and what is needed to settle it.
   struct claimed {
@@ -66,6 +67,12 @@ class group_ledger {
 
   [[nodiscard]] std::int64_t now() const noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock_.now().time_since_epoch()).count();
+  }
+
+  /// Without the mutex: whether what has been claimed and is not begun is to come back.
+  [[nodiscard]] bool holds_back() const noexcept {
+    // why relaxed is enough: it is a matter of a message more or less
+    return is_held_.load(std::memory_order_relaxed) || admission_.has_opened();
   }
 
   // --- with the mutex held ---
@@ -109,7 +116,8 @@ class group_ledger {
   [[nodiscard]] std::int64_t event() const noexcept {
     std::int64_t at = timers_.next();
     if (!leased_.empty() && leased_.first()->until < at) at = leased_.first()->until;
-    if (blocked_ == blocked_by::paused && !paused_ && paused_until_ < at) at = paused_until_;
+    if (blocked_ == blocked_by::paused && !paused_ && paused_until_ < at)
+      at = paused_until_ != long_ago ? paused_until_ : now();  // it has been resumed
     const bool is_refused = blocked_ == blocked_by::rate || blocked_ == blocked_by::breaker;
     if (is_refused && admission_.next() < at) at = admission_.next();
     return at;
@@ -159,7 +167,7 @@ class group_ledger {
         e.permit.failure();
         fail(e, what == verdict::nack ? backoff_of(e) : delay, reason.empty() ? "nack" : reason, now);
         break;
-      case verdict::throttle: pause_until(now > never - delay ? never : now + delay); [[fallthrough]];
+      case verdict::throttle: pause_until(later(now, delay)); [[fallthrough]];
       case verdict::release:
         ++count_.released;
         --e.attempt;
@@ -181,7 +189,7 @@ class group_ledger {
       ++count_.late;
       return false;
     }
-    const std::int64_t until = now > never - by ? never : now + by;
+    const std::int64_t until = later(now, by);
     if (until <= e.until || is_running(e)) return true;
     e.until = until;
     if (e.leased) {
@@ -194,13 +202,17 @@ class group_ledger {
       e.until = never;  // without memory for a timer it has all the time that it needs
     return true;
   }
-  void pause() noexcept { paused_ = true; }
+  void pause() noexcept {
+    paused_ = true;
+    is_held_.store(true, std::memory_order_relaxed);
+  }
   void pause_until(std::int64_t until) noexcept {
+    is_held_.store(true, std::memory_order_relaxed);
     if (until > paused_until_) paused_until_ = until;
   }
   void resume() noexcept {
     paused_ = false;
-    paused_until_ = 0;
+    paused_until_ = long_ago;
   }
   /// What is in flight is taken from those who have it, and is ready again.
   std::size_t take_all_back() noexcept {
@@ -217,6 +229,8 @@ class group_ledger {
   }
   template <class Where>
   void seek(Where where) {
+    // why: publishers would wait for it again
+    if (removed_) return;
     at_.moved().seek(where);  // may throw
     forget_all();
     log_ended_ = false;
@@ -226,7 +240,9 @@ class group_ledger {
     if (removed_) return;
     removed_ = true;
     forget_all();
+    timers_.drop();
     entries_.drop_current();
+    entries_.shrink();
     at_.leave();
   }
   /// Parked messages are delivered again, with all attempts before them. How many.
@@ -284,6 +300,10 @@ class group_ledger {
     return *static_cast<const value_type*>(e.message);
   }
   [[nodiscard]] std::size_t in_flight() const noexcept { return leased_.size() + running_.size(); }
+  /// never, where that is later than a time can be; `wait` is 0 or more.
+  static std::int64_t later(std::int64_t now, std::int64_t wait) noexcept {
+    return now > never - wait ? never : now + wait;
+  }
   /// In the hands of run(): it has no lease.
   static bool is_running(const entry& e) noexcept { return e.until == never; }
 
@@ -292,6 +312,7 @@ class group_ledger {
   /// Whether something may be delivered; then it is ready, if there is anything.
   bool may_deliver(std::int64_t now) {
     if (paused_ || now < paused_until_) return is_blocked(blocked_by::paused);
+    if (is_held_.load(std::memory_order_relaxed)) is_held_.store(false, std::memory_order_relaxed);
     if (in_flight() >= chosen_.max_in_flight) return is_blocked(blocked_by::in_flight);
     blocked_ = blocked_by::none;
     while (ready_.empty() || (chosen_.prioritized && ready_.size() < chosen_.lookahead)) {
@@ -381,7 +402,7 @@ class group_ledger {
       if (seen == dedup_status::fresh) return true;
       if (seen == dedup_status::in_progress) {
         ready_.remove(e);
-        wait(e, now + chosen_.retry.first.count());  // the other one may still fail
+        wait(e, later(now, chosen_.retry.first.count()));  // the other one may still fail
         return false;
       }
       ++count_.duplicates;
@@ -397,8 +418,7 @@ class group_ledger {
     if (e.attempt != unlimited_attempts) ++e.attempt;
     ++e.references;
     e.leased = leased;
-    e.until =
-        !leased || now > never - chosen_.ack_timeout.count() ? never : now + chosen_.ack_timeout.count();
+    e.until = leased ? later(now, chosen_.ack_timeout.count()) : never;
     (leased ? leased_ : running_).push_back(e);
     ++count_.delivered;
     if (e.attempt > 1) ++count_.redelivered;
@@ -425,7 +445,7 @@ class group_ledger {
     if (chosen_.retry.attempts != unlimited_attempts && e.attempt >= chosen_.retry.attempts) {
       bury(e, reason, now);
     } else {
-      wait(e, now > never - delay ? never : now + delay);
+      wait(e, later(now, delay));
     }
   }
   std::int64_t backoff_of(const entry& e) noexcept {
@@ -451,7 +471,7 @@ class group_ledger {
             // why: it must be there before this one is let go
             constexpr std::int64_t a_while = 1'000'000'000;
             keep_reason(e, reason);
-            return wait(e, now + a_while);
+            return wait(e, later(now, a_while));
           }
           default: break;  // closed
         }
@@ -485,7 +505,7 @@ class group_ledger {
     if (!std::exchange(e.has_key, false)) return;
     group_entry* const next = lanes_.leave(e);
     if (next == nullptr) return;
-    go_on(static_cast<entry&>(*next), 0);
+    go_on(static_cast<entry&>(*next), long_ago);  // who has a time waits for the next look at the clock
   }
 
   // --- time ---
@@ -506,6 +526,7 @@ class group_ledger {
     if (e.is != group_entry::settled || e.references != 0) return;
     e.permit = {};
     entries_.give_back(e);
+    if (removed_) entries_.shrink();
   }
   /// As if nothing had been taken from the log; who has a delivery is too late.
   void forget_all() noexcept {
@@ -552,13 +573,14 @@ class group_ledger {
   entry_list running_;  // in flight, and in the hands of run(), or with a lease that has been extended
   entry_list parked_;
   timers timers_{clock_};  // what waits, and extended leases
-  std::int64_t paused_until_ = 0;
+  std::int64_t paused_until_ = long_ago;
   std::int64_t watched_ = never;  // somebody sleeps until then
   std::size_t live_ = 0;          // neither settled nor parked
   std::size_t waiting_ = 0;
   group_stats count_;
   blocked_by blocked_ = blocked_by::none;
   bool paused_ = false;
+  typename sync::template atomic<bool> is_held_{false};  // it has been paused since the last look
   bool removed_ = false;
   bool log_ended_ = false;
 };

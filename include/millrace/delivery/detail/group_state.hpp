@@ -135,6 +135,7 @@ class group_state final : public companion, public group_desk {
   }
   /// Of the retry policy; called without the mutex.
   [[nodiscard]] auto& decide() noexcept { return ledger_.retry().decide; }
+  [[nodiscard]] bool holds_back() const noexcept { return ledger_.holds_back(); }
   [[nodiscard]] group_observer* observer() const noexcept { return ledger_.observer(); }
   void wake_all() noexcept { bell_.events.notify_each(); }
 

@@ -23,6 +23,30 @@ namespace millrace {
 inline namespace v0 {
 namespace detail {
 
+/// Stands on the stack of a thread as long as that posts a task again. An executor that has been stopped runs it in the call of
+/// post: then it is only noted, so that no calls stand one in the other until there is no more stack.
+class task_posting {
+ public:
+  explicit task_posting(const void* task) noexcept : task_(task), outer_(innermost) { innermost = this; }
+  task_posting(const task_posting&) = delete;
+  task_posting& operator=(const task_posting&) = delete;
+  ~task_posting() { innermost = outer_; }
+
+  /// False: this thread does not post it just now.
+  [[nodiscard]] static bool note(const void* task) noexcept {
+    task_posting* p = innermost;
+    while (p != nullptr && p->task_ != task) p = p->outer_;
+    return p != nullptr && (p->noted = true);
+  }
+
+  bool noted = false;
+
+ private:
+  inline static thread_local task_posting* innermost = nullptr;
+  const void* const task_;
+  task_posting* const outer_;
+};
+
 /// Post has its argument called soon, in some thread; Timers is a timer_service of the topic's clock.
 template <class Topic, class Post, class Timers, class Handler>
 class group_tasks final : public group_crew {
@@ -44,14 +68,20 @@ class group_tasks final : public group_crew {
       await_end(t);
       tasks_.pop_back();
     }
-    while (tasks_.size() < n) {
-      tasks_.push_back(std::make_unique<task>(*this));
-      activate(*tasks_.back(), one);
+    const std::size_t had = tasks_.size();
+    on_exception as_before([&] { tasks_.resize(had); });
+    while (tasks_.size() < n) tasks_.push_back(std::make_unique<task>(*this));
+    as_before.dismiss();
+    for (std::size_t i = had; i < n; ++i) {
+      working_.fetch_add(1, std::memory_order_relaxed);
+      activate(*tasks_[i], one);
     }
   }
   void join() override {
-    for (const auto& t : tasks_) await_end(*t);
-    tasks_.clear();
+    no_limit forever;
+    static_cast<void>(ended_.sleep(outcome::empty, forever, [this] {
+      return working_.load(std::memory_order_relaxed) == 0 ? outcome::ok : outcome::empty;
+    }));
   }
 
  private:
@@ -83,7 +113,9 @@ class group_tasks final : public group_crew {
   /// What is posted.
   struct step {
     task* t;
-    void operator()() const { t->crew.run(*t); }
+    void operator()() const {
+      if (!task_posting::note(t)) t->crew.run(*t);
+    }
   };
 
   void activate(task& t, std::uint32_t how) noexcept {
@@ -91,15 +123,19 @@ class group_tasks final : public group_crew {
     if (t.activations.fetch_add(how, std::memory_order_release) == 0) post_(step{&t});
   }
   void run(task& t) {
-    // acquire; pairs with (2)
-    for (std::uint32_t seen = t.activations.load(std::memory_order_acquire);;) {
+    std::uint32_t seen = t.activations.load(std::memory_order_acquire);  // pairs with (2)
+    for (;;) {
       const then next = pass(t);
       if (next == then::end) return end(t);
       t.called -= seen / by_place;
       // (2) release; who runs it next finds it as it was left. What there is to do is told by the group's mutex.
       if (next == then::go_on) {
         t.activations.fetch_sub(seen - one, std::memory_order_relaxed);  // post orders it
-        return post_(step{&t});                                          // others want the thread, too
+        task_posting here(&t);
+        post_(step{&t});  // others want the thread, too
+        if (!here.noted) return;
+        seen = t.activations.load(std::memory_order_acquire);  // pairs with (1) and (2)
+        continue;
       }
       const std::uint32_t were = t.activations.fetch_sub(seen, std::memory_order_release);
       if (were == seen) return;  // idle: whoever activates it posts it
@@ -150,7 +186,8 @@ class group_tasks final : public group_crew {
   }
   /// Its activations stay, so that nobody posts it any more.
   void end(task& t) noexcept {
-    t.ended.fetch_add(1, std::memory_order_relaxed);  // (4) tells all that hangs on it
+    working_.fetch_sub(1, std::memory_order_relaxed);  // it tells only when to look
+    t.ended.fetch_add(1, std::memory_order_relaxed);   // (4) tells all that hangs on it
     ended_.events.notify_all();
     t.ended.store(2, std::memory_order_release);  // (4) the last touch of it, and of the crew
   }
@@ -169,6 +206,7 @@ class group_tasks final : public group_crew {
   Post post_;
   Timers& timers_;
   Handler handler_;
+  typename sync::template atomic<std::size_t> working_{0};  // tasks that have not ended
   waiting_room<sync> ended_;
   std::vector<std::unique_ptr<task>> tasks_;
 };

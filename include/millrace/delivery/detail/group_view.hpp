@@ -19,11 +19,11 @@ template <class T>
   const message_properties* const p = properties_of(m);
   return p != nullptr && p->expires.count() != 0 && p->expires.count() <= now;
 }
-/// 0: at once.
+/// The beginning of time: at once.
 template <class T>
 [[nodiscard]] std::int64_t not_before(const T& m) noexcept {
   const message_properties* const p = properties_of(m);
-  return p != nullptr ? p->not_before.count() : 0;
+  return p != nullptr && p->not_before.count() != 0 ? p->not_before.count() : INT64_MIN;
 }
 template <class Options, class T>
 [[nodiscard]] std::uint8_t priority_of(Options& chosen, const T& m) {

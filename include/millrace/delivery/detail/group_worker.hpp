@@ -75,7 +75,7 @@ class group_worker {
     const std::int64_t began = group_.now();
     std::size_t acked = 0;  // these stand in front then
     std::size_t called = 0;
-    while (called < n && !stop.stop_requested()) {
+    while (called < n && !stop.stop_requested() && !group_.holds_back()) {
       const claimed c = batch[called++];
       if (call(c)) batch[acked++] = c;
     }
