@@ -16,11 +16,12 @@
 //               the dead letters, expired, a duplicate, or still in the group (stats() counts each), and never with two
 //               consumers at a time unless its ack timeout or the deadline of a drain has passed, or the group has been moved
 //               by a seek. An empty delivery: none, closed, timeout or cancelled.
-// Exceptions  : std::invalid_argument and std::length_error for what is out of its range or, a handler, none, std::out_of_range for an offset
-//               where nothing has been published; std::bad_alloc, when a message is taken, which stays then, and, as
-//               std::system_error where the system has no thread, from run, run_on and scale, which leave the workers as they
-//               were. What a handler throws is a failed attempt. What options.filter, key, priority or duplicates throw comes
-//               out of receive and work; with run and run_on, where nobody would hear of it, they must not throw.
+// Exceptions  : std::invalid_argument and std::length_error for what is out of its range, and for a handler that is none;
+//               std::out_of_range for an offset where nothing has been published; std::bad_alloc, when a message is taken, which
+//               stays then, and, as std::system_error where the system has no thread, from run, run_on and scale, which leave
+//               the workers as they were. What a handler throws is a failed attempt. What options.filter, key, priority or
+//               duplicates throw comes out of receive and work; with run and run_on, where nobody would hear of it, they must
+//               not throw.
 // Memory      : 35 KiB a group once something has to wait, and 150 bytes for each message taken and not settled, kept until
 //               the group is removed; and the segments of the log in which such messages lie. Of a removed group 3 KiB stay
 //               until the topic is gone: a group is for a kind of work, and not for each session.
