@@ -244,8 +244,10 @@ TEST_CASE("on a topic without a bus, with threads") {
   const auto stats = billing.stats();
   CHECK(stats.acked == 1000);
   CHECK(stats.nacked == 100);
-  CHECK(stats.released == 10);
   CHECK(stub.calls().size() == 1110);
+  // What a worker had taken when it was throttled, and not begun, has been released as well, and delivered once more.
+  CHECK(stats.released >= 10);
+  CHECK(stats.delivered == 1110 + (stats.released - 10));
   CHECK(stub.left() == 0);
   billing.stop();
   timers.stop();

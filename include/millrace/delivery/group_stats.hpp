@@ -76,7 +76,7 @@ struct group_stats {
   std::uint64_t nacked = 0;       // by nack, by a handler's exception, by a delivery that was destroyed
   std::uint64_t timed_out = 0;
   std::uint64_t released =
-      0;  // by release and throttle, and by a worker that stops, or is held back, before it has begun
+      0;  // by release and throttle, and by a worker that has not begun, and stops or is held back
   std::uint64_t rejected = 0;
   std::uint64_t late = 0;  // settled when they were none any more
 
