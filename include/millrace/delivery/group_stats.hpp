@@ -75,8 +75,8 @@ struct group_stats {
   std::uint64_t redelivered = 0;  // of these, second and later ones
   std::uint64_t nacked = 0;       // by nack, by a handler's exception, by a delivery that was destroyed
   std::uint64_t timed_out = 0;
-  std::uint64_t released =
-      0;  // by release and throttle, and by a worker that has not begun, and stops or is held back
+  // by release and throttle, and by a worker that has not begun, and stops or is held back:
+  std::uint64_t released = 0;
   std::uint64_t rejected = 0;
   std::uint64_t late = 0;  // settled when they were none any more
 
