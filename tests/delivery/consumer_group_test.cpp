@@ -877,12 +877,12 @@ TEST_CASE("who joins is in nobody's way: a stop ends what it waits for") {
 namespace {
 
 /// How many the process has, where that can be told; a thread that has been joined may still be counted for a moment.
-std::size_t threads() {
+[[maybe_unused]] std::size_t threads() {
   std::error_code none;
   const std::filesystem::directory_iterator all("/proc/self/task", none);
   return std::size_t(std::distance(begin(all), end(all)));
 }
-void await_no_more_threads_than(std::size_t n) {
+[[maybe_unused]] void await_no_more_threads_than(std::size_t n) {
   while (threads() > n) std::this_thread::yield();
 }
 
