@@ -134,7 +134,7 @@ class group_tasks final : public group_crew {
         task_posting here(&t);
         post_(step{&t});  // others want the thread, too
         if (!here.noted) return;
-        seen = t.activations.load(std::memory_order_acquire);  // pairs with (1) and (2)
+        seen = t.activations.load(std::memory_order_relaxed);  // nobody else has run it meanwhile
         continue;
       }
       const std::uint32_t were = t.activations.fetch_sub(seen, std::memory_order_release);
