@@ -32,6 +32,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/sanitized.hpp"
+#include "support/touchy.hpp"
 #include "support/watchdog.hpp"
 
 namespace {
@@ -45,6 +46,7 @@ using millrace::ordering;
 using millrace::outcome;
 using millrace::producers;
 using millrace::retry_policy;
+using support::touchy;
 using support::watchdog;
 
 template <class T>
@@ -1134,23 +1136,6 @@ TEST_CASE("what a user's function throws takes nothing away") {
   }
   CHECK(g.stats().acked == 4);
 }
-
-namespace {
-
-struct touchy {
-  int value;
-  bool* angry;
-  touchy(int v, bool* a) : value(v), angry(a) {}
-  touchy(const touchy& o) : value(o.value), angry(o.angry) {
-    if (*angry) throw std::runtime_error("copied");
-  }
-  touchy(touchy&&) noexcept = default;
-  touchy& operator=(const touchy&) = default;
-  touchy& operator=(touchy&&) noexcept = default;
-  ~touchy() = default;
-};
-
-}  // namespace
 
 TEST_CASE("a message that cannot be copied to the dead letters stays until it can") {
   manual_clock clock;

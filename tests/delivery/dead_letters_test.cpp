@@ -7,6 +7,7 @@
 #include "millrace/core/manual_clock.hpp"
 #include "millrace/delivery/consumer_group.hpp"
 #include "support/catch.hpp"
+#include "support/touchy.hpp"
 
 namespace {
 
@@ -16,6 +17,7 @@ using millrace::manual_clock;
 using millrace::outcome;
 using topic = millrace::topic<std::string, millrace::producers::multi, manual_clock>;
 using letters = millrace::dead_letters<std::string, manual_clock>;
+using support::touchy;
 
 }  // namespace
 
@@ -78,23 +80,6 @@ TEST_CASE("a letter that finds no room in the topic is redriven next time") {
   CHECK(*d == "3");
   d.ack();
 }
-
-namespace {
-
-struct touchy {
-  int value;
-  bool* angry;
-  touchy(int v, bool* a) : value(v), angry(a) {}
-  touchy(const touchy& o) : value(o.value), angry(o.angry) {
-    if (*angry) throw std::runtime_error("copied");
-  }
-  touchy(touchy&&) noexcept = default;
-  touchy& operator=(const touchy&) = default;
-  touchy& operator=(touchy&&) noexcept = default;
-  ~touchy() = default;
-};
-
-}  // namespace
 
 TEST_CASE("a letter whose redrive throws is redriven next time") {
   manual_clock clock;
