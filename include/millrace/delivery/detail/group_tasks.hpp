@@ -13,6 +13,7 @@
 
 #include "millrace/core/config.hpp"
 #include "millrace/core/detail/plain_word.hpp"
+#include "millrace/core/detail/posting.hpp"
 #include "millrace/core/detail/waiting.hpp"
 #include "millrace/core/outcome.hpp"
 #include "millrace/delivery/detail/group_crew.hpp"
@@ -22,30 +23,6 @@
 namespace millrace {
 inline namespace v0 {
 namespace detail {
-
-/// Stands on the stack of a thread as long as that posts a task again. An executor that has been stopped runs it in the call of
-/// post: then it is only noted, so that no calls stand one in the other until there is no more stack.
-class task_posting {
- public:
-  explicit task_posting(const void* task) noexcept : task_(task), outer_(innermost) { innermost = this; }
-  task_posting(const task_posting&) = delete;
-  task_posting& operator=(const task_posting&) = delete;
-  ~task_posting() { innermost = outer_; }
-
-  /// False: this thread does not post it just now.
-  [[nodiscard]] static bool note(const void* task) noexcept {
-    task_posting* p = innermost;
-    while (p != nullptr && p->task_ != task) p = p->outer_;
-    return p != nullptr && (p->noted = true);
-  }
-
-  bool noted = false;
-
- private:
-  inline static thread_local task_posting* innermost = nullptr;
-  const void* const task_;
-  task_posting* const outer_;
-};
 
 /// Post has its argument called soon, in some thread; Timers is a timer_service of the topic's clock.
 template <class Topic, class Post, class Timers, class Handler>
@@ -114,7 +91,11 @@ class group_tasks final : public group_crew {
   struct step {
     task* t;
     void operator()() const {
-      if (!task_posting::note(t)) t->crew.run(*t);
+      if (auto* const p = posting<bool>::of(t)) {
+        p->noted = true;
+      } else {
+        t->crew.run(*t);
+      }
     }
   };
 
@@ -131,7 +112,7 @@ class group_tasks final : public group_crew {
       // (2) release; who runs it next finds it as it was left. What there is to do is told by the group's mutex.
       if (next == then::go_on) {
         t.activations.fetch_sub(seen - one, std::memory_order_relaxed);  // post orders it
-        task_posting here(&t);
+        posting<bool> here(&t);
         post_(step{&t});  // others want the thread, too
         if (!here.noted) return;
         seen = t.activations.load(std::memory_order_relaxed);  // nobody else has run it meanwhile

@@ -205,7 +205,7 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
     std::uint32_t epoch;
     void operator()() const noexcept {
       if (pipeline_posting* const p = pipeline_posting::of(me.get())) {
-        p->note({std::uint64_t{1} << number, epoch});
+        p->noted.add({std::uint64_t{1} << number, epoch});
       } else {
         me->run(number, epoch);
       }
@@ -213,7 +213,7 @@ class pipeline_core final : public pipeline_engine<typename Timers::clock_type>,
   };
   void post(pipeline_tasks t) noexcept {
     if (t.which == 0) return;
-    if (pipeline_posting* const p = pipeline_posting::of(this)) return p->note(t);
+    if (pipeline_posting* const p = pipeline_posting::of(this)) return p->noted.add(t);
     pipeline_posting here(this);
     while (t.which != 0) executor_.post(task{this->shared_from_this(), t.take_first(), t.epoch});
     while (here.noted.which != 0) run(here.noted.take_first(), here.noted.epoch);
